@@ -1,0 +1,108 @@
+"""Running system programs for the lab, and what a failure of one looks like."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from provisioner.errors import ExitCode, ProvisionerError
+
+#: Every process of a lab carries this variable; its value is `LAB/MACHINE`. That is how
+#: leftovers are found after a crash: no process number is ever trusted to a file.
+MARKER = "PROVISIONER_LAB"
+
+#: Lines of a program's output that are shown when it failed.
+TAIL_LINES = 20
+
+
+class LabError(ProvisionerError):
+    """The lab could not do what it was asked; says which step and shows the log's end."""
+
+    exit_code = ExitCode.HOST_FAILED
+
+
+def progress(message: str) -> None:
+    """Say on standard error what goes on."""
+    print(f"lab: {message}", file=sys.stderr, flush=True)
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The last `lines` non-empty lines of `text`."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    stdin: str = "",
+    seconds: float = 60,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run one program to its end and keep what it said.
+
+    Raises `LabError` where it is missing, takes longer than `seconds`, or (with
+    `check`) ends with a status other than 0.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(  # noqa: PLW1510 - checked below, with a better message
+            words,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            env=dict(env) if env is not None else None,
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{words[0]} is not installed", help="see `provisioner lab doctor`") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"`{' '.join(words[:4])} …` did not end within {seconds:g} s") from error
+    if check and done.returncode != 0:
+        said = tail(done.stderr) or tail(done.stdout) or "it said nothing"
+        raise LabError(f"`{' '.join(words[:6])}` ended with status {done.returncode}: {said}")
+    return done
+
+
+def marked_processes(value: str) -> dict[int, str]:
+    """Process numbers whose environment carries the marker `value` (or lies below it).
+
+    `value` is a lab's name, or `LAB/MACHINE` for one machine; the answer maps each
+    process number to the full value found.
+    """
+    found: dict[int, str] = {}
+    wanted = f"{MARKER}=".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile, or is the kernel's
+        if wanted not in environment:
+            continue
+        for variable in environment.split(b"\0"):
+            if variable.startswith(wanted):
+                text = variable[len(wanted) :].decode(errors="replace")
+                if not value or text == value or text.startswith(value + "/"):
+                    found[int(entry.name)] = text
+    return found
+
+
+def namespace_inits(processes: Iterable[int]) -> list[int]:
+    """Those of `processes` that are process 1 of a process namespace of their own."""
+    inits = []
+    for process in processes:
+        try:
+            status = Path(f"/proc/{process}/status").read_text()
+        except OSError:
+            continue
+        for line in status.splitlines():
+            if line.startswith("NSpid:"):
+                numbers = line.split()[1:]
+                if len(numbers) > 1 and numbers[-1] == "1":
+                    inits.append(process)
+    return inits
