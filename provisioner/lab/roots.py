@@ -99,6 +99,20 @@ def _build(recipe: Recipe, root: Path, mirror: str | None) -> None:
     archive = apt.find_archive(apt.read_sources(), mirror)
     lines = apt.entries(archive, recipe.release, serves)
     progress(f"building {recipe.release} ({recipe.variant}) from {archive.main}; log: {log}")
+    try:
+        _bootstrap(recipe, lines, aside, log)
+    except LabError as error:
+        if len(lines) == 1:
+            raise
+        # Security archives of old releases lose packages that their index still names.
+        progress(f"{error.message.splitlines()[0]}; trying again without updates")
+        _bootstrap(recipe, lines[:1], aside, log)
+    aside.rename(root)
+    log.unlink()
+    progress(f"built {recipe.release} in {time.monotonic() - started:.0f} s: {root}")
+
+
+def _bootstrap(recipe: Recipe, lines: list[str], aside: Path, log: Path) -> None:
     argv = [
         # A host name of its own, so that what packages derive from it names no machine.
         *("unshare", "--mount", "--uts", "--fork", "--kill-child"),
@@ -121,9 +135,6 @@ def _build(recipe: Recipe, root: Path, mirror: str | None) -> None:
         "LC_ALL": "C.UTF-8",
     }
     _run_logged(argv, environment, log, aside)
-    aside.rename(root)
-    log.unlink()
-    progress(f"built {recipe.release} in {time.monotonic() - started:.0f} s: {root}")
 
 
 def _run_logged(argv: list[str], environment: dict[str, str], log: Path, aside: Path) -> None:
@@ -140,9 +151,10 @@ def _run_logged(argv: list[str], environment: dict[str, str], log: Path, aside: 
             raise
     if status != 0:
         shutil.rmtree(aside, ignore_errors=True)
+        said = log.read_text(errors="replace")
+        errors = "\n".join(line[:300] for line in said.splitlines() if line.startswith("E: "))
         raise LabError(
-            f"building the root failed (mmdebstrap status {status}):\n"
-            + tail(log.read_text(errors="replace")),
+            f"building the root failed (mmdebstrap status {status})\n{errors or tail(said)}",
             help=f"the whole log is {log}; another archive can be named by --mirror URL",
         )
 

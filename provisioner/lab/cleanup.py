@@ -1,0 +1,115 @@
+"""Removing labs, whole ones and what crashed ones left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from provisioner.errors import InputError
+from provisioner.lab import network, state
+from provisioner.lab.system import LabError, marked_processes, namespace_inits
+
+
+def down(name: str) -> None:
+    """Remove the lab `name`: its processes, network and files. A lab that is gone is fine.
+
+    Raises `LabError` where something of it cannot be removed.
+    """
+    state.check_name(name, "lab")
+    namespace, machines = _what_it_made(name)
+    end_processes(name)
+    if namespace:
+        network.remove(namespace)
+    for machine in machines:
+        shutil.rmtree(Path("/run/systemd/nspawn/propagate", machine), ignore_errors=True)
+    _remove_tree(state.run_directory() / name)
+    _tidy_machine()
+
+
+def down_all() -> list[str]:
+    """Remove every lab of this machine and all leftovers; returns what was removed."""
+    removed = []
+    for name in state.names():
+        down(name)
+        removed.append(f"lab {name}")
+    for value in sorted({each.split("/")[0] for each in marked_processes("").values()}):
+        end_processes(value)
+        removed.append(f"processes of lab {value}")
+    for namespace in sorted(network.leftovers()):
+        network.remove(namespace)
+        removed.append(f"network {namespace}")
+    _tidy_machine()
+    return removed
+
+
+def _what_it_made(name: str) -> tuple[str | None, list[str]]:
+    """Namespace and machine names of a lab, as far as they can be known."""
+    try:
+        lab = state.load(name)
+    except (InputError, LabError):
+        for value in marked_processes(name).values():
+            machine = value.partition("/")[2]
+            if machine.startswith("lab") and "h" in machine:
+                return f"provlab{machine[3:].partition('h')[0]}", []
+        return None, []
+    return lab.namespace, [lab.machine(host) for host in lab.hosts]
+
+
+def end_processes(name: str) -> None:
+    """End every process of the lab `name`.
+
+    First each container's process 1 (all that is in it ends with it), then what is
+    left after a moment: supervisors that hang, the DNS server.
+    """
+    _signal(namespace_inits(marked_processes(name)))
+    own = [number for number, value in marked_processes(name).items() if value.endswith("/dns")]
+    _signal(own)
+    for patience in (5.0, 10.0):
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if not marked_processes(name):
+                return
+            time.sleep(0.03)
+        _signal(list(marked_processes(name)))
+    left = marked_processes(name)
+    if left:
+        raise LabError(f"processes of lab {name!r} do not end: {sorted(left)}")
+
+
+def _signal(processes: list[int]) -> None:
+    for process in processes:
+        if process == os.getpid():
+            continue
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _remove_tree(path: Path) -> None:
+    for _ in range(20):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.1)  # an overlay that its dying mount namespace still holds
+        else:
+            return
+    shutil.rmtree(path)
+
+
+def _tidy_machine() -> None:
+    """After the last lab: the shared route, the limits, the directory."""
+    directory = state.run_directory()
+    if not directory.is_dir():
+        return
+    with state.machine_lock():
+        if state.names():
+            return
+        network.restore_machine()
+        (directory / ".lock").unlink(missing_ok=True)
+        directory.rmdir()
