@@ -10,29 +10,42 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from provisioner.postfix.logical import SPACE, balanced
+BLANKS = " \t\r\n"
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_COMPARISON = re.compile(r"[ \t\n\v\f\r]*(==|!=|<=|>=|<|>)[ \t\n\v\f\r]*")
+#: How deep references may nest; Postfix gives up at 100 as well.
+MAX_DEPTH = 100
+
 _CLOSING = {"(": ")", "{": "}"}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"([A-Za-z0-9_]+)[ \t\r\n]*")
+_OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
 
-#: How deep references may nest before we call them circular.
-MAX_DEPTH = 40
+Lookup = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One `$…` of a value: `body` is what stands between the brackets, or the bare name."""
+    """One `$…` of a value: a name or a comparison, and what is chosen by its outcome.
 
-    body: str
+    `branches` are the texts for a non-empty and for an empty value; None where the value
+    itself is meant.
+    """
+
+    name: str = ""
+    comparison: tuple[str, str, str] | None = None
+    branches: tuple[str, str] | None = None
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The texts in it that may hold further references."""
+        left_and_right = (self.comparison[0], self.comparison[2]) if self.comparison else ()
+        return left_and_right + (self.branches or ())
 
 
 def parse(value: str) -> Iterator[str | Reference]:
     """The literal stretches of `value` and the references between them, in order.
 
-    Raises ValueError where Postfix programs would stop with "truncated macro reference"
-    or "empty macro name".
+    Raises ValueError where Postfix programs would stop with a macro processing error.
     """
     literal, at = "", 0
     while at < len(value):
@@ -47,44 +60,30 @@ def parse(value: str) -> Iterator[str | Reference]:
         if literal:
             yield literal
             literal = ""
-        body, at = _reference(value, dollar)
-        yield Reference(body)
+        reference, at = _reference(value, dollar)
+        yield reference
     if literal:
         yield literal
 
 
-def _reference(value: str, dollar: int) -> tuple[str, int]:
-    """The body of the reference at `dollar`, and where the text after it begins."""
-    at = dollar + 1
-    opening = value[at : at + 1]
-    if opening in _CLOSING:
-        end = _closing(value, at, opening)
-        body = value[at + 1 : end - 1]
-    else:
-        match = _PLAIN_NAME.match(value, at)
-        end = match.end() if match else at
-        body = value[at:end]
-    if not body:
-        raise ValueError(f"'$' without a name at {value[dollar : dollar + 20]!r}; write '$$'")
-    return body, end
+def check(value: str) -> None:
+    """Raise ValueError where `value`, or an operand in it, is malformed."""
+    _check(value, 0)
 
 
-def _closing(value: str, at: int, opening: str) -> int:
-    level = 0
-    for place in range(at, len(value)):
-        if value[place] == opening:
-            level += 1
-        elif value[place] == _CLOSING[opening]:
-            level -= 1
-            if level == 0:
-                return place + 1
-    raise ValueError(f"'${opening}' is never closed: {value[at - 1 : at + 30]!r}")
+def _check(value: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"references nested too deeply at {value[:20]!r}")
+    for part in parse(value):
+        if isinstance(part, Reference):
+            for operand in part.operands:
+                _check(operand, depth + 1)
 
 
 def references(value: str) -> list[str]:
     """The names of all parameters that `value` refers to, each once, in order.
 
-    A value that Postfix cannot expand refers to nothing beyond what precedes the fault.
+    Of a malformed value only what precedes the fault counts.
     """
     names: dict[str, None] = {}
     _collect(value, names, 0)
@@ -97,16 +96,15 @@ def _collect(value: str, names: dict[str, None], depth: int) -> None:
     try:
         for part in parse(value):
             if isinstance(part, Reference):
-                match = _NAME.match(part.body)
-                if match:
-                    names.setdefault(match.group())
-                rest = part.body[match.end() :] if match else part.body
-                _collect(rest, names, depth + 1)
+                if part.name:
+                    names.setdefault(part.name)
+                for operand in part.operands:
+                    _collect(operand, names, depth + 1)
     except ValueError:
         return
 
 
-def expand(value: str, lookup: Callable[[str], str | None]) -> str:
+def expand(value: str, lookup: Lookup) -> str:
     """`value` with all references replaced, recursively; an unknown name is empty.
 
     Raises ValueError for a malformed or circular reference.
@@ -114,69 +112,116 @@ def expand(value: str, lookup: Callable[[str], str | None]) -> str:
     return _expand(value, lookup, 0)
 
 
-def _expand(value: str, lookup: Callable[[str], str | None], depth: int) -> str:
+def _expand(value: str, lookup: Lookup, depth: int) -> str:
     if depth > MAX_DEPTH:
-        raise ValueError(f"circular reference while expanding {value[:40]!r}")
+        raise ValueError(f"circular or too deep reference while expanding {value[:40]!r}")
     return "".join(
-        _resolve(part.body, lookup, depth + 1) if isinstance(part, Reference) else part
+        _resolve(part, lookup, depth + 1) if isinstance(part, Reference) else part
         for part in parse(value)
     )
 
 
-def _resolve(body: str, lookup: Callable[[str], str | None], depth: int) -> str:
-    if body.lstrip(SPACE).startswith("{"):
-        return _compare(body.lstrip(SPACE), lookup, depth)
+def _resolve(reference: Reference, lookup: Lookup, depth: int) -> str:
+    if reference.comparison:
+        left, operator, right = reference.comparison
+        true = _holds(_expand(left, lookup, depth), operator, _expand(right, lookup, depth))
+        found = "true" if true else ""
+    else:
+        found = lookup(reference.name) or ""
+    if reference.branches:
+        # Whether the value is empty is judged before it is expanded.
+        found = reference.branches[0 if found else 1]
+    return _expand(found, lookup, depth)
+
+
+def _reference(value: str, dollar: int) -> tuple[Reference, int]:
+    """The reference at `dollar`, and where the text after it begins."""
+    at = dollar + 1
+    if value[at : at + 1] in _CLOSING:
+        end = _closing(value, at)
+        body = value[at + 1 : end - 1]
+    else:
+        match = _PLAIN_NAME.match(value, at)
+        end = match.end() if match else at
+        body = value[at:end]
+    if not body:
+        raise ValueError(f"'$' without a name at {value[dollar : dollar + 20]!r}; write '$$'")
+    return _parsed(body), end
+
+
+def _closing(value: str, at: int) -> int:
+    """Where the bracket that opens at `at` has closed."""
+    opening, level = value[at], 0
+    for place in range(at, len(value)):
+        if value[place] == opening:
+            level += 1
+        elif value[place] == _CLOSING[opening]:
+            level -= 1
+            if level == 0:
+                return place + 1
+    raise ValueError(f"{opening!r} is never closed: {value[max(at - 1, 0) : at + 30]!r}")
+
+
+def _parsed(body: str) -> Reference:
+    """What stands between the brackets of a reference, or the bare name."""
+    body = body.lstrip(BLANKS)
+    if body.startswith("{"):
+        left, rest = _braced(body)
+        operator = _OPERATOR.match(rest)
+        if not operator:
+            raise ValueError(f"expected a comparison at {rest[:20]!r}")
+        right, rest = _braced(rest[operator.end() :].lstrip(BLANKS))
+        return Reference(comparison=(left, operator.group(), right), branches=_branches(rest))
     match = _NAME.match(body)
     if not match:
-        raise ValueError(f"bad parameter name in '${{{body[:30]}}}'")
-    found = lookup(match.group())
-    known = _expand(found, lookup, depth) if found is not None else ""
-    rest = body[match.end() :].lstrip(SPACE)
+        raise ValueError(f"bad parameter name in {'${' + body[:30] + '}'!r}")
+    return Reference(match.group(1), branches=_branches(body[match.end() :]))
+
+
+def _branches(text: str) -> tuple[str, str] | None:
+    """What `?text`, `:text` or `?{text}:{text}` yields for a non-empty and an empty value."""
+    if not text:
+        return None
+    if text[0] not in "?:":
+        raise ValueError(f"expected '?' or ':' at {text[:20]!r}")
+    first, rest = _operand(text[1:])
+    if text[0] == ":":
+        _nothing(rest)
+        return "", first
     if not rest:
-        return known
-    return _choose(rest, bool(known), lookup, depth)
+        return first, ""
+    if not rest.startswith(":"):
+        raise ValueError(f"expected ':' at {rest[:20]!r}")
+    second, rest = _operand(rest[1:])
+    _nothing(rest)
+    return first, second
 
 
-def _choose(rest: str, condition: bool, lookup: Callable[[str], str | None], depth: int) -> str:
-    """What `?text`, `:text` or `?{text}:{text}` yields under `condition`."""
-    operator, rest = rest[0], rest[1:]
-    if operator not in "?:":
-        raise ValueError(f"expected '?' or ':' at {operator + rest!r}")
-    chosen, other = rest, ""
-    if rest.lstrip(SPACE).startswith("{"):
-        chosen, tail = _braced(rest.lstrip(SPACE))
-        tail = tail.strip(SPACE)
-        if tail:
-            if operator != "?" or not tail.startswith(":"):
-                raise ValueError(f"unexpected text {tail!r}")
-            other = tail[1:].lstrip(SPACE)
-            if other.startswith("{"):
-                other, _ = _braced(other)
-    if operator == ":":
-        condition = not condition
-    return _expand(chosen if condition else other, lookup, depth)
+def _nothing(rest: str) -> None:
+    if rest:
+        raise ValueError(f"unexpected text {rest[:20]!r} in a reference")
 
 
-def _compare(body: str, lookup: Callable[[str], str | None], depth: int) -> str:
-    left, rest = _braced(body)
-    match = _COMPARISON.match(rest)
-    if not match:
-        raise ValueError(f"expected a comparison at {rest[:20]!r}")
-    right, rest = _braced(rest[match.end() :])
-    one, two = _expand(left, lookup, depth), _expand(right, lookup, depth)
-    rest = rest.lstrip(SPACE)
-    truth = _holds(one, match.group(1), two)
-    if not rest:
-        return "bool:true" if truth else ""
-    return _choose(rest, truth, lookup, depth)
+def _operand(text: str) -> tuple[str, str]:
+    """An operand, in braces or all that is left, and what follows it."""
+    stripped = text.lstrip(BLANKS)
+    return _braced(stripped) if stripped.startswith("{") else (text, "")
+
+
+def _braced(text: str) -> tuple[str, str]:
+    """The text inside the braces that `text` begins with, and what follows them."""
+    if not text.startswith("{"):
+        raise ValueError(f"expected '{{' at {text[:20]!r}")
+    end = _closing(text, 0)
+    return text[1 : end - 1], text[end:].lstrip(BLANKS)
 
 
 def _holds(left: str, operator: str, right: str) -> bool:
-    """The comparison, numeric where both sides are numbers, else by text."""
-    pair: tuple[int, int] | tuple[str, str] = (left, right)
-    if left.isdecimal() and right.isdecimal():
-        pair = (int(left), int(right))
-    order = (pair[0] > pair[1]) - (pair[0] < pair[1])  # type: ignore[operator]
+    """The comparison, by number where both sides are numbers, else by text."""
+    if _is_number(left) and _is_number(right):
+        order = (int(left) > int(right)) - (int(left) < int(right))
+    else:
+        order = (left > right) - (left < right)
     return {
         "==": order == 0,
         "!=": order != 0,
@@ -187,12 +232,5 @@ def _holds(left: str, operator: str, right: str) -> bool:
     }[operator]
 
 
-def _braced(text: str) -> tuple[str, str]:
-    """The stripped text of the braces that `text` begins with, and what follows them."""
-    if not text.startswith("{"):
-        raise ValueError(f"expected '{{' at {text[:20]!r}")
-    end = _closing(text, 0, "{")
-    inner = text[1 : end - 1]
-    if not balanced(inner):
-        raise ValueError(f"unbalanced braces in {text[:30]!r}")
-    return inner.strip(SPACE), text[end:]
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

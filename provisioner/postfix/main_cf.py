@@ -241,8 +241,7 @@ def check_value(name: str, value: str, *, fold: bool = False) -> None:
         raise ValueError(f"{name}: the value is not text that a file can hold")
     if name not in RAW:
         try:
-            for _ in macros.parse(value):
-                pass
+            macros.check(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}; every Postfix program would stop") from None
     if fold:
