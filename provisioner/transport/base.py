@@ -31,6 +31,8 @@ class Target:
     become_user: str = "root"
     become_password: Secret | None = None
     connection: str = "ssh"
+    #: `-o` options of ssh from the inventory: (lower-case keyword, value), first one wins.
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,22 @@ class Counters:
 
 
 class Connection(Protocol):
-    """An open way to one host. Not thread-safe: one sequential conversation a host."""
+    """An open way to one host. Not thread-safe: one sequential conversation a host.
+
+    `host_key` is the verified key of the host, "TYPE SHA256:BASE64" as OpenSSH prints
+    it; empty where the way has none (the local machine, a fake).
+    """
 
     target: Target
     counters: Counters
+    host_key: str
 
     def run(
         self,
         script: bytes,
         payload: bytes = b"",
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Exchange:
         """Run `script` in /bin/sh on the host (as root where the target says become).
@@ -117,13 +124,14 @@ class FakeConnection:
     answer: Callable[[bytes, bytes], Exchange]
     counters: Counters = field(default_factory=lambda: Counters(connections=1))
     closed: bool = False
+    host_key: str = ""
 
     def run(
         self,
         script: bytes,
         payload: bytes = b"",
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         on_stdout: Callable[[bytes], None] | None = None,
     ) -> Exchange:
         exchange = self.answer(script, payload)

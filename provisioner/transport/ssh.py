@@ -1,0 +1,189 @@
+"""SSH on paramiko: strict host keys, agents and keys, jump hosts, sudo, limits on everything."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+
+from provisioner.errors import HostError, InputError
+from provisioner.transport.base import Counters, Exchange, Limits, Target
+from provisioner.transport.dial import Wire, shake, verify, wire_through, wire_to
+from provisioner.transport.endpoint import Endpoint, Resolver
+from provisioner.transport.exchange import RemoteExec
+from provisioner.transport.keys import KeyRing, Prompt, ask_on_terminal
+from provisioner.transport.knownhosts import HostKey, KnownHosts
+from provisioner.transport.login import login
+from provisioner.transport.shell import Bootstrap, Dialogue
+from provisioner.transport.sshconfig import SshConfig
+
+#: Most jump hosts in a row; more is taken for a loop.
+_MAX_JUMPS = 8
+
+# Its complaints come back to us as exceptions; Python would print them once more.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+if logging.getLogger("paramiko").level == logging.NOTSET:
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+@dataclass
+class SshConnection:
+    """An open, verified, logged-in connection. See `transport.base.Connection`."""
+
+    target: Target
+    endpoint: Endpoint
+    host_key: str
+    login: str
+    """By what the login succeeded: a key file, an agent's key, "password"."""
+    transport: paramiko.Transport
+    wire: Wire
+    counters: Counters = field(default_factory=lambda: Counters(connections=1))
+
+    def run(
+        self,
+        script: bytes,
+        payload: bytes = b"",
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> Exchange:
+        target = self.target
+        # Root needs no sudo to be root, and small systems have none.
+        needless = self.endpoint.user == target.become_user
+        user = target.become_user if target.become and not needless else None
+        dialogue = Dialogue(target, Bootstrap(script, user))
+        exec_ = RemoteExec(self.transport, dialogue, payload, limits, on_stdout)
+        self.counters.execs += 1
+        try:
+            return exec_.run()
+        finally:
+            self.counters.bytes_sent += exec_.sent
+            self.counters.bytes_received += exec_.received
+
+    def close(self) -> None:
+        self.transport.close()
+        self.wire.close()
+
+
+class SshTransport:
+    """Opens SSH connections; share one between all threads of a run.
+
+    Configuration, keys, agents and recorded host keys are read once; a jump host's
+    connection is shared by the hosts behind it. `known_hosts` replaces the files that
+    ssh would use. Times are in seconds: for name and TCP, again for the handshake
+    (`connect_seconds`, unless ConnectTimeout says otherwise), for the login, and
+    between keep-alive messages. Raises `InputError` where the configuration is wrong.
+    """
+
+    def __init__(
+        self,
+        known_hosts: Sequence[Path] | None = None,
+        config_file: Path | None = Path("~/.ssh/config"),
+        *,
+        prompt: Prompt = ask_on_terminal,
+        connect_seconds: float = 10.0,
+        auth_seconds: float = 15.0,
+        keepalive_seconds: float = 15.0,
+    ) -> None:
+        files = tuple(known_hosts) if known_hosts is not None else None
+        self._resolver = Resolver(SshConfig(config_file), files, connect_seconds)
+        self._ring = KeyRing(prompt)
+        self._auth_seconds = auth_seconds
+        self._keepalive_seconds = keepalive_seconds
+        self._lock = threading.Lock()
+        self._known: dict[tuple[Path, ...], KnownHosts] = {}
+        self._jumps: dict[tuple[object, ...], Future[SshConnection]] = {}
+
+    def connect(self, target: Target) -> SshConnection:
+        """Raises `Unreachable` naming the cause, `InputError` for wrong configuration."""
+        return self._open(self._resolver.target(target), target, 0)
+
+    def host_key(self, target: Target) -> tuple[Endpoint, HostKey]:
+        """The key that the host shows, unverified, and where; nobody is logged in."""
+        endpoint = self._resolver.target(target)
+        wire = self._wire(endpoint, 0)
+        try:
+            transport, key = shake(wire, endpoint, self._records(endpoint))
+            transport.close()
+        finally:
+            wire.close()
+        return endpoint, key
+
+    def close(self) -> None:
+        with self._lock:
+            jumps = list(self._jumps.values())
+            self._jumps.clear()
+        for jump in jumps:
+            if jump.done() and jump.exception() is None:
+                jump.result().close()
+        self._ring.close()
+
+    def _open(self, endpoint: Endpoint, target: Target, depth: int) -> SshConnection:
+        wire = self._wire(endpoint, depth)
+        try:
+            known = self._records(endpoint)
+            transport, key = shake(wire, endpoint, known)
+            try:
+                verify(endpoint, key, known)
+                by = login(transport, endpoint, self._ring, self._auth_seconds)
+                transport.set_keepalive(int(self._keepalive_seconds))
+            except BaseException:
+                transport.close()
+                raise
+        except BaseException:
+            wire.close()
+            raise
+        return SshConnection(target, endpoint, str(key), by, transport, wire)
+
+    def _wire(self, endpoint: Endpoint, depth: int) -> Wire:
+        if not endpoint.jumps:
+            return wire_to(endpoint)
+        if depth >= _MAX_JUMPS:
+            chain = ",".join(endpoint.jumps)
+            raise InputError(f"{endpoint.name}: ProxyJump goes in circles, at {chain}")
+        *via, last = endpoint.jumps
+        hop = self._resolver.hop(last, tuple(via), endpoint.name)
+        try:
+            jump = self._shared(hop, depth + 1)
+        except HostError as error:
+            step = f"jump host {last}: {error.step}"
+            raise type(error)(endpoint.name, step, error.message, help=error.help) from error
+        return wire_through(jump.transport, endpoint, last)
+
+    def _shared(self, hop: Endpoint, depth: int) -> SshConnection:
+        """The one connection to a jump host; who comes first opens it, the others wait."""
+        with self._lock:
+            future = self._jumps.get(hop.shared_key)
+            if future and _is_dead(future):
+                future = None
+            mine = future is None
+            if future is None:
+                future = self._jumps[hop.shared_key] = Future()
+        if mine:
+            try:
+                future.set_result(self._open(hop, Target(hop.alias, hop.host), depth))
+            except BaseException as error:  # noqa: BLE001 - raised by result(), here and in those who wait
+                future.set_exception(error)
+                with self._lock:
+                    self._jumps.pop(hop.shared_key, None)
+        return future.result()
+
+    def _records(self, endpoint: Endpoint) -> KnownHosts:
+        with self._lock:
+            if endpoint.known_hosts not in self._known:
+                try:
+                    self._known[endpoint.known_hosts] = KnownHosts(endpoint.known_hosts)
+                except OSError as error:
+                    raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+            return self._known[endpoint.known_hosts]
+
+
+def _is_dead(future: Future[SshConnection]) -> bool:
+    if not future.done():
+        return False
+    return future.exception() is not None or not future.result().transport.is_active()
