@@ -1,0 +1,109 @@
+"""An inventory as `ansible-inventory` prints it: `--list`, `--host`, `--graph`."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from provisioner.inventory.values import UnsafeText, VaultValue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from provisioner.inventory.model import Host, Inventory
+
+#: Variables that Ansible itself sets; what an inventory says about them is not printed.
+_INTERNAL = frozenset(
+    {f"ansible_{name}" for name in (
+        "async_path", "collection_name", "config_file", "dependent_role_names", "diff_mode",
+        "facts", "forks", "inventory_sources", "limit", "play_batch", "play_hosts",
+        "play_hosts_all", "play_role_names", "playbook_python", "role_name", "role_names",
+        "run_tags", "skip_tags", "verbosity", "version",
+    )}
+    | {
+        "inventory_dir", "inventory_file", "inventory_hostname", "inventory_hostname_short",
+        "group_names", "groups", "hostvars", "play_hosts", "playbook_dir",
+        "role_name", "role_names", "role_path", "role_uuid",
+    }
+)  # fmt: skip
+
+
+def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[str, Any]:
+    """What `ansible-inventory --list` prints, as plain JSON values.
+
+    Only `hosts` are shown where given; groups that then hold nothing are left out.
+    """
+    shown = {host.name: host for host in (inventory.members("all") if hosts is None else hosts)}
+    result: dict[str, Any] = {}
+    for name in _reachable(inventory, "all"):
+        group = inventory.groups[name]
+        entry: dict[str, list[str]] = {}
+        members = [host for host in group.hosts if host in shown] if name != "all" else []
+        if members:
+            entry["hosts"] = members
+        if group.children:
+            entry["children"] = list(group.children)
+        if entry:
+            result[name] = entry
+    variables = {name: host_variables(host) for name, host in shown.items()}
+    result["_meta"] = {
+        "hostvars": {name: values for name, values in variables.items() if values},
+        "profile": "inventory_legacy",
+    }
+    return result
+
+
+def host_variables(host: Host) -> dict[str, Any]:
+    """The host's variables as plain JSON values, without those that Ansible sets itself."""
+    return {json_key(key): plain(value) for key, value in host.vars.items() if key not in _INTERNAL}
+
+
+def graph_lines(inventory: Inventory, group: str = "all", depth: int = 0) -> Iterator[str]:
+    """The lines of `ansible-inventory --graph`."""
+    yield _branch(f"@{group}:", depth)
+    for child in inventory.groups[group].children:
+        yield from graph_lines(inventory, child, depth + 1)
+    if group != "all":
+        for host in inventory.groups[group].hosts:
+            yield _branch(host, depth + 1)
+
+
+def _branch(name: str, depth: int) -> str:
+    return "  |" * depth + f"--{name}" if depth else name
+
+
+def _reachable(inventory: Inventory, top: str) -> Iterator[str]:
+    seen = {top}
+    pending = [top]
+    while pending:
+        name = pending.pop()
+        yield name
+        new = [each for each in inventory.groups[name].children if each not in seen]
+        seen.update(new)
+        pending += new
+
+
+def plain(value: Any) -> Any:
+    """`value` in the types of JSON, secrets closed, as Ansible spells them."""
+    if isinstance(value, dict):
+        return {json_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, VaultValue):
+        return {"__ansible_vault": value.ciphertext}
+    if isinstance(value, UnsafeText):
+        return {"__ansible_unsafe": str(value)}
+    if isinstance(value, datetime.date):  # datetime is one, too
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value
+
+
+def json_key(key: Any) -> str:
+    """A mapping's key as JSON writes it."""
+    if key is None:
+        return "null"
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return key if isinstance(key, str) else str(key)

@@ -1,0 +1,200 @@
+"""From what `-i` names to an Inventory: files, directories, lists of hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioner.errors import InputError
+from provisioner.inventory.addresses import split_port
+from provisioner.inventory.build import Builder
+from provisioner.inventory.ini import looks_like_ini, read_ini
+from provisioner.inventory.jsonfile import parse_data
+from provisioner.inventory.layers import LayerBook
+from provisioner.inventory.model import Group, Host, Inventory
+from provisioner.inventory.readfile import VAULT_HEADER, decode, read_bytes
+from provisioner.inventory.varsfiles import VarsFiles
+from provisioner.inventory.yamlgroups import read_yaml_groups
+from provisioner.marks import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provisioner.diagnostics import Diagnostic
+    from provisioner.inventory.yamlfile import Document
+
+#: Names that are no inventories in a directory of inventories.
+_IGNORED = re.compile(
+    r"^\.|^(?:host_vars|group_vars|vars_plugins)$"
+    r"|(?:\.pyc|\.pyo|\.swp|\.bak|~|\.rpm|\.md|\.txt|\.rst|\.orig|\.cfg|\.retry)$"
+)
+_YAML_EXTENSIONS = (".yml", ".yaml", ".json")
+
+
+def load_inventory(sources: Sequence[str | Path], beside: Path | None = None) -> Inventory:
+    """Everything that `sources` say, later ones on top of earlier ones.
+
+    A source is an INI or YAML file, a directory of such files, or a comma list of
+    hosts (`mx1,mx2,`). `group_vars/` and `host_vars/` are read beside each source and
+    in `beside` (the directory of the site file). Raises InputError with all that is
+    wrong: the first fault of each inventory file, every fault of files of variables.
+    """
+    builder = Builder()
+    errors: list[Diagnostic] = []
+    bases: list[Path] = []
+    for source in sources:
+        try:
+            base = _read_source(str(source), builder)
+        except InputError as error:
+            errors += error.diagnostics()
+            continue
+        if base is not None:
+            bases.append(base)
+    if not errors:
+        try:
+            builder.finish()
+        except InputError as error:
+            errors += error.diagnostics()
+    if errors:
+        raise InputError.of(errors)
+    if beside is not None:
+        bases.append(beside)
+    return _complete(builder, _last_of_each(bases))
+
+
+def _last_of_each(bases: list[Path]) -> list[Path]:
+    """Each directory once, where it comes last: there it has its say."""
+    return list(reversed(dict.fromkeys(reversed(bases))))
+
+
+def _complete(builder: Builder, bases: list[Path]) -> Inventory:
+    files = VarsFiles()
+    book = LayerBook(builder, bases, files)
+    hosts: dict[str, Host] = {}
+    for draft in builder.hosts.values():
+        groups = book.order(builder.memberships(draft))
+        shared = len(book.of_groups(groups))
+        layers = book.of_host(draft, groups)
+        hosts[draft.name] = Host(draft.name, groups, layers, shared, book, draft.mark)
+    groups_read = {
+        group.name: Group(
+            group.name,
+            tuple(group.hosts),
+            tuple(child.name for child in group.children),
+            group.depth,
+            group.priority,
+            group.mark,
+        )
+        for group in builder.groups.values()
+    }
+    if files.errors:
+        raise InputError.of(files.errors)
+    return Inventory(hosts, groups_read, [*builder.warnings, *files.warnings])
+
+
+def _read_source(source: str, builder: Builder) -> Path | None:
+    """Read one source into `builder`; the directory in which its variables lie."""
+    path = Path(os.path.expandvars(source)).expanduser()
+    if "," in source and not os.path.lexists(path):
+        _read_host_list(source, builder)
+        return None
+    if path.is_dir():
+        if not _read_directory(path, builder):
+            raise InputError(
+                "no inventory in this directory",
+                mark=Mark(str(path)),
+                help="put a file such as hosts.yml into it, or name another with -i",
+            )
+        return path
+    _read_file(path, builder)
+    return path.parent
+
+
+def _read_host_list(source: str, builder: Builder) -> None:
+    for word in source.split(","):
+        name = word.strip()
+        if name:
+            host, port = split_port(name, ranges=False) or (name, None)
+            if host not in builder.hosts:
+                builder.add_host(host, builder.groups["ungrouped"], None, port)
+
+
+def _read_directory(folder: Path, builder: Builder) -> bool:
+    """Read every inventory in `folder`, in the order of their names; whether there is one."""
+    found = False
+    errors: list[Diagnostic] = []
+    try:
+        names = sorted(os.fsencode(path.name) for path in folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}", mark=Mark(str(folder)), help="check permissions"
+        ) from None
+    for raw in names:
+        name = os.fsdecode(raw)
+        if _IGNORED.search(name):
+            continue
+        path = folder / name
+        if path.is_dir():
+            found = _read_directory(path, builder) or found
+            continue
+        try:
+            _read_file(path, builder)
+            found = True
+        except InputError as error:
+            errors += error.diagnostics()
+    if errors:
+        raise InputError.of(errors)
+    return found
+
+
+def _read_file(path: Path, builder: Builder) -> None:
+    """Read one inventory file: YAML by its name, INI by its name, else by what it holds."""
+    data = read_bytes(path)
+    file = str(path)
+    if data.startswith(VAULT_HEADER.encode()):
+        raise InputError(
+            "the inventory is encrypted", mark=Mark(file), help="decrypt it: ansible-vault view"
+        )
+    if path.suffix == ".toml":
+        raise InputError(
+            "TOML inventories are not read here",
+            mark=Mark(file),
+            help="convert it: ansible-inventory -i FILE --list --yaml --export",
+        )
+    if path.suffix and path.suffix not in _YAML_EXTENSIONS:
+        read_ini(data, file, builder)
+        return
+    document = _as_yaml(data, path)
+    if document is None:
+        read_ini(data, file, builder)
+        return
+    builder.warnings += document.warnings
+    if document.value is None or document.value == {}:
+        builder.warn("the inventory is empty", Mark(file))
+        return
+    read_yaml_groups(document.value, file, builder)
+
+
+def _as_yaml(data: bytes, path: Path) -> Document | None:
+    """The file as YAML, or None where it is INI: Ansible tries YAML first, then INI.
+
+    Raises InputError where it is a broken one of YAML.
+    """
+    text = data.decode("utf-8", "replace")
+    try:
+        document = parse_data(decode(data, str(path)), str(path))
+    except InputError:
+        if looks_like_ini(text) or not (path.suffix or _looks_like_yaml(text)):
+            return None
+        raise
+    ini = isinstance(document.value, str) or (
+        isinstance(document.value, list) and looks_like_ini(text)
+    )
+    return None if ini else document
+
+
+def _looks_like_yaml(text: str) -> bool:
+    """Whether some line of `text` is one that only YAML has."""
+    return re.search(r"^\s*(?:---\s*$|[^\s#\[=]+:(?:\s|$)|[{}]|- )", text, re.MULTILINE) is not None
