@@ -21,6 +21,7 @@ from provisioner.postfix.logical import (
     warning,
 )
 from provisioner.postfix.splice import encode
+from provisioner.postfix.version import Version
 
 #: The symbolic type: resolved on each host with `resolve_indexed`.
 INDEXED = "indexed"
@@ -34,9 +35,11 @@ READ_ONCE = frozenset({"regexp", "pcre", "cidr", "texthash"})
 #: Types whose keys are patterns, tried in file order.
 PATTERNS = frozenset({"regexp", "pcre", "cidr"})
 
-#: Compiled types that `postmap -s` can list. (A cdb cannot be walked, but the same source
-#: always compiles to the same bytes.)
-DUMPABLE = frozenset({"hash", "btree", "lmdb"})
+#: What postmap says on standard error without anything being wrong with the table: Debian's
+#: 3.11 advises against Berkeley DB on every run.
+HARMLESS = re.compile(
+    r"hash/btree support is deprecated|See \S*NON_BERKELEYDB_README\S* for more info"
+)
 
 _PREFERENCE = ("lmdb", "cdb", "hash", "btree", "texthash")
 _FILE_TYPES = frozenset({INDEXED, *COMPILED, *READ_ONCE})
@@ -85,6 +88,24 @@ def resolve_indexed(supported: Iterable[str], default: str) -> str:
         f"none of the table types {', '.join(_PREFERENCE)} is supported; "
         f"postconf -m says: {', '.join(sorted(available)) or 'nothing'}"
     )
+
+
+def can_dump(type: str, version: Version) -> bool:  # noqa: A002 - Postfix's own word
+    """Whether `postmap -s` can list a table of that type, so that `dump` has a counterpart.
+
+    A cdb can be listed since Postfix 3.10; before, compare its bytes: the same source
+    compiles to the same cdb on every run and version.
+    """
+    return type in COMPILED and (type != "cdb" or version >= Version(3, 10))
+
+
+def complaints(stderr: str) -> list[str]:
+    """The lines of postmap's standard error that mean something is wrong with the table.
+
+    postmap ends with status 0 whatever it skips; its warnings are the only sign.
+    """
+    lines = (line.strip() for line in stderr.splitlines())
+    return [line for line in lines if line and not HARMLESS.search(line)]
 
 
 def substitute(value: str, type: str) -> str:  # noqa: A002 - Postfix's own word
@@ -201,7 +222,11 @@ def check_entry(entry: Entry, type: str = INDEXED) -> None:  # noqa: A002 - Post
             raise ValueError(f"{what} {text!r} is not text that a table can hold")
     if key.startswith("#"):
         raise ValueError(f"key {key!r} would be read as a comment")
-    if type not in PATTERNS and _key_end(f"{key} ") != len(key):
+    if type in PATTERNS:
+        return
+    if key.endswith(":"):
+        raise ValueError(f"key {key!r} ends in a colon, as in an alias file; postmap warns of it")
+    if _key_end(f"{key} ") != len(key):
         raise ValueError(f"key {key!r} contains a blank or an open double quote")
 
 

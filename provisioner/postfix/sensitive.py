@@ -1,0 +1,47 @@
+"""Values that must not be shown: passwords and keys inside Postfix settings.
+
+The text stays recognisable: only the secret part is replaced by `***`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from provisioner.secrets import MASK
+
+# ldapusers_bind_pw, mysqlmail_password: settings that are a secret as a whole. (A
+# smtp_sasl_password_maps is the name of a table, not a password.)
+_SECRET_NAME = re.compile(r"(^|_)(password|passwd|bind_pw|secret|api_?key|token)$", re.I)
+
+# Parameters whose tables answer with passwords: a table given in place is the secret.
+_PASSWORD_MAPS = re.compile(r"password_maps$", re.I)
+_STATIC = re.compile(r"\bstatic:(\{[^{}]*\}|[^\s,{}]+)")
+_INLINE = re.compile(r"\binline:(\{(?:[^{}]|\{[^{}]*\})*\})")
+_STATIC_LOGIN = re.compile(r"\bstatic:\{?\s*[^\s,{}:]+:[^\s,{}:]+\s*\}?(?=[\s,}]|$)")
+
+# Keys that DNSBL operators hand out as a label of the zone.
+_ZONE_KEY = re.compile(
+    r"[A-Za-z0-9_-]+(?=\.[a-z0-9-]+\.(?:dq\.spamhaus\.net|mail\.abusix\.zone)\b)", re.I
+)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
+
+
+def mask_text(text: str) -> str:
+    """Any text (table value, log line, command output) with zone keys and URL passwords hidden."""
+    return _URL_PASSWORD.sub(rf"\g<1>{MASK}", _ZONE_KEY.sub(MASK, text))
+
+
+def mask(name: str, value: str) -> str:
+    """The value of parameter `name` as it may be shown."""
+    if value and _SECRET_NAME.search(name) and not value.startswith("$"):
+        return MASK
+    value = mask_text(value)
+    if _PASSWORD_MAPS.search(name):
+        value = _STATIC.sub(f"static:{MASK}", value)
+        return _INLINE.sub(f"inline:{{{MASK}}}", value)
+    return _STATIC_LOGIN.sub(f"static:{MASK}", value)
+
+
+def is_sensitive(name: str, value: str) -> bool:
+    """Whether `value` holds anything that `mask` hides."""
+    return mask(name, value) != value
