@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from provisioner.errors import InputError
-from provisioner.lab import network, state
+from provisioner.lab import cgroups, network, state
 from provisioner.lab.system import LabError, marked_processes, namespace_inits
 
 
@@ -24,6 +24,7 @@ def down(name: str) -> None:
     if namespace:
         network.remove(namespace)
     for machine in machines:
+        cgroups.remove(machine)
         shutil.rmtree(Path("/run/systemd/nspawn/propagate", machine), ignore_errors=True)
     _remove_tree(state.run_directory() / name)
     _tidy_machine()
@@ -41,6 +42,9 @@ def down_all() -> list[str]:
     for namespace in sorted(network.leftovers()):
         network.remove(namespace)
         removed.append(f"network {namespace}")
+    for machine in cgroups.leftovers():
+        cgroups.remove(machine)
+        removed.append(f"control group of {machine}")
     _tidy_machine()
     return removed
 

@@ -48,6 +48,7 @@ class Lab:
         self._state = lab
         self._children: list[subprocess.Popen[bytes]] = []
         self._keys: dict[str, Keys] = {}
+        self._machines: dict[str, Machine] = {}
         self.dns = Dns(lab)
 
     # -- life ------------------------------------------------------------------
@@ -128,7 +129,7 @@ class Lab:
         network.create(self._state)
         server = self.dns.start()
         self._children.append(server)
-        self._all(self._boot_fresh, self.hosts)
+        self._all(self._boot_first, self.hosts)
         self.dns.wait(server)
         count = len(self.hosts)
         progress(f"{self.name}: {count} hosts up in {time.monotonic() - started:.1f} s")
@@ -189,7 +190,9 @@ class Lab:
     def machine(self, host: Host | str) -> Machine:
         """The container behind a host."""
         found = self.host(host)
-        return Machine(self._state, found, self._keys[found.name])
+        if found.name not in self._machines:
+            self._machines[found.name] = Machine(self._state, found, self._keys[found.name])
+        return self._machines[found.name]
 
     def client_address(self, name: str) -> str:
         """An address of this machine that hosts see as the client `name` (see docs/lab.md)."""
@@ -272,11 +275,13 @@ class Lab:
         """
         self._all(self._boot_fresh, [self.host(host) for host in hosts] or self.hosts)
 
-    def _boot_fresh(self, host: Host) -> None:
-        machine = self.machine(host)
-        machine.stop()
-        machine.prepare()
+    def _boot_first(self, host: Host) -> None:
+        self.machine(host).prepare()
         self._boot(host, health.PORTS)
+
+    def _boot_fresh(self, host: Host) -> None:
+        self.machine(host).stop()
+        self._boot_first(host)
 
     def _boot(self, host: Host, expect: Sequence[int]) -> None:
         machine = self.machine(host)

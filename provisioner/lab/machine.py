@@ -16,18 +16,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.lab import network
+from provisioner.lab import cgroups, network
 from provisioner.lab.recipe import DOMAIN, PLACEHOLDER
 from provisioner.lab.state import Host, LabState
-from provisioner.lab.system import MARKER, LabError, marked_processes, namespace_inits
+from provisioner.lab.system import MARKER, LabError, carries, marked_processes, namespace_inits
 
 #: Releases whose systemd boots only on the unified cgroup hierarchy.
 _UNIFIED = frozenset({"trixie", "forky"})
 
-#: Mounts the overlay in a mount namespace of its own, then becomes systemd-nspawn.
-_LAUNCH = (
-    'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$4" && shift 4 && exec "$@"'
-)
+#: Enters the control groups named in $1, mounts the overlay in the mount namespace of its
+#: own, then becomes systemd-nspawn.
+_LAUNCH = """
+for group in $1; do echo $$ > "$group/cgroup.procs" || exit; done
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$3,workdir=$4" "$5" || exit
+shift 5
+exec "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,14 @@ class Keys:
     authorized: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
     """The container of one lab host."""
 
     lab: LabState
     host: Host
     keys: Keys
+    _leader: int = 0
 
     @property
     def name(self) -> str:
@@ -70,8 +75,11 @@ class Machine:
 
     def leader(self) -> int | None:
         """The container's process 1, as this machine numbers it."""
+        if self._leader and carries(self._leader, self.marker):
+            return self._leader
         inits = namespace_inits(self.processes())
-        return inits[0] if inits else None
+        self._leader = inits[0] if inits else 0
+        return self._leader or None
 
     def prepare(self) -> None:
         """A fresh overlay holding what makes this host itself."""
@@ -101,13 +109,19 @@ class Machine:
         file.write_text(text)
         file.chmod(mode)
         os.chown(file, owner, owner)
+        # As old as the root: Postfix programs wait while main.cf is seconds young.
+        born = (Path(self.host.root) / "etc").stat().st_mtime
+        os.utime(file, (born, born))
 
     def start(self) -> subprocess.Popen[bytes]:
         """Boot the container; returns its supervisor's process at once."""
         lab, directory = self.lab, self.directory
+        has_systemd = Path("/run/systemd/system").is_dir()
+        groups = [] if has_systemd else cgroups.create(self.name)
         argv = [
             *("nsenter", f"--net=/run/netns/{lab.namespace}"),
             *("unshare", "--mount", "sh", "-c", _LAUNCH, "sh"),
+            " ".join(str(group) for group in groups),
             *(self.host.root, str(directory / "upper"), str(directory / "work")),
             str(directory / "root"),
             *("systemd-nspawn", "--quiet", f"--directory={directory / 'root'}"),
@@ -118,8 +132,8 @@ class Machine:
             *("--network-bridge=br0", "--boot", "--register=no", "--link-journal=no"),
             *("--resolv-conf=off", "--timezone=off", "--console=pipe"),
         ]
-        if not Path("/run/systemd/system").is_dir():
-            argv.append("--keep-unit")  # without systemd there is nobody to ask for a scope
+        if not has_systemd:
+            argv.append("--keep-unit")  # there is nobody to ask for a scope
         environment = {**os.environ, MARKER: self.marker}
         if self.host.release in _UNIFIED:
             environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
@@ -153,6 +167,7 @@ class Machine:
             if not _wait_until_gone(self.processes, 10):
                 raise LabError(f"processes of {self.host.name} survive: {self.processes()}")
         network.delete_link(self.lab, self.lab.link(self.host))
+        cgroups.remove(self.name)
 
     def exec(
         self, argv: Sequence[str], stdin: bytes = b"", seconds: float = 60
@@ -168,7 +183,7 @@ class Machine:
         enter = ["nsenter", "--target", str(leader), "--mount", "--uts", "--ipc", "--net", "--pid"]
         try:
             return subprocess.run(
-                [*enter, "--root", "--wd=/", *argv],
+                [*enter, "--root", "--wd", *argv],
                 input=stdin,
                 capture_output=True,
                 timeout=seconds,

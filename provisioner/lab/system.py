@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from provisioner.errors import ExitCode, ProvisionerError
 #: Every process of a lab carries this variable; its value is `LAB/MACHINE`. That is how
 #: leftovers are found after a crash: no process number is ever trusted to a file.
 MARKER = "PROVISIONER_LAB"
+_WANTED = f"{MARKER}=".encode()
 
 #: Lines of a program's output that are shown when it failed.
 TAIL_LINES = 20
@@ -74,22 +76,30 @@ def marked_processes(value: str) -> dict[int, str]:
     process number to the full value found.
     """
     found: dict[int, str] = {}
-    wanted = f"{MARKER}=".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue  # it ended meanwhile, or is the kernel's
-        if wanted not in environment:
-            continue
-        for variable in environment.split(b"\0"):
-            if variable.startswith(wanted):
-                text = variable[len(wanted) :].decode(errors="replace")
-                if not value or text == value or text.startswith(value + "/"):
-                    found[int(entry.name)] = text
+    for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, many times a boot
+        text = _marker_of(name) if name.isdigit() else None
+        if text is not None and (not value or text == value or text.startswith(value + "/")):
+            found[int(name)] = text
     return found
+
+
+def carries(process: int, value: str) -> bool:
+    """Whether `process` lives and carries exactly the marker `value`."""
+    return _marker_of(str(process)) == value
+
+
+def _marker_of(process: str) -> str | None:
+    try:
+        with open(f"/proc/{process}/environ", "rb") as handle:  # noqa: PTH123 - as above
+            environment = handle.read()
+    except OSError:
+        return None  # it ended meanwhile, or is the kernel's
+    if _WANTED not in environment:
+        return None
+    for variable in environment.split(b"\0"):
+        if variable.startswith(_WANTED):
+            return variable[len(_WANTED) :].decode(errors="replace")
+    return None
 
 
 def namespace_inits(processes: Iterable[int]) -> list[int]:
