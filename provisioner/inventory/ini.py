@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from provisioner.diagnostics import nearest, printable
 from provisioner.errors import InputError
 from provisioner.inventory.addresses import expand
-from provisioner.inventory.values import MAX_NUMBER_BITS
+from provisioner.inventory.values import MAX_NUMBER_BITS, UnsafeText
 from provisioner.marks import Map, Mark, Seq
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _plain(value: Any, mark: Mark) -> Any:
         items = {key: _plain(item, mark) for key, item in value.items()}
         return Map(items, mark=mark, marks=places, key_marks=places)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return UnsafeText(value.decode("utf-8", "replace"))  # Ansible's reading of b'...'
     if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
         raise InputError("the number is too large", mark=mark, help="quote the value")
     if value is ...:
