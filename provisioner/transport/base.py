@@ -9,11 +9,13 @@ the shell never reads ahead into the payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from provisioner.secrets import Secret
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provisioner.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)

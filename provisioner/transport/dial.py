@@ -13,14 +13,16 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import paramiko
 
 from provisioner.errors import Unreachable
-from provisioner.transport.endpoint import Endpoint
 from provisioner.transport.knownhosts import Finding, HostKey, KnownHosts, Verdict
 from provisioner.transport.shell import with_last_words
+
+if TYPE_CHECKING:
+    from provisioner.transport.endpoint import Endpoint
 
 #: Signature algorithms of each recorded key type, best first.
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
@@ -133,12 +135,15 @@ def verify(endpoint: Endpoint, key: HostKey, known: KnownHosts) -> None:
     """Raises `Unreachable` unless `key` is recorded for the endpoint."""
     finding = known.judge(endpoint.known_as, key)
     if finding.verdict is not Verdict.KNOWN:
-        raise _distrust(endpoint, key, finding)
+        raise distrust(endpoint, key, finding)
 
 
-def _distrust(endpoint: Endpoint, key: HostKey, finding: Finding) -> Unreachable:
-    trust = endpoint.alias if endpoint.host != endpoint.alias else endpoint.name
-    advice = f"compare the fingerprint with the host's own, then: provisioner hosts trust {trust}"
+def distrust(endpoint: Endpoint, key: HostKey, finding: Finding) -> Unreachable:
+    """Why a shown key is not trusted, and what to do about it."""
+    advice = (
+        "compare the fingerprint with the host's own, then: "
+        f"provisioner hosts trust {endpoint.name}"
+    )
     where = ", ".join(str(record.mark) for record in finding.records)
     if finding.verdict is Verdict.CHANGED:
         types = {record.key.type for record in finding.records}

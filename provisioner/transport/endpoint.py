@@ -7,16 +7,19 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import InputError
-from provisioner.secrets import Secret
 from provisioner.transport import knownhosts
 from provisioner.transport.base import Target
 from provisioner.transport.sshconfig import SshConfig, expand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from provisioner.secrets import Secret
 
 #: Identity files that are tried where none is configured.
 DEFAULT_IDENTITIES = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
@@ -85,21 +88,11 @@ class Resolver:
             identity=target.private_key_file,
         )
 
-    def hop(self, spec: str, via: tuple[str, ...], name: str) -> Endpoint:
+    def hop(self, spec: str, via: tuple[str, ...]) -> Endpoint:
         """The jump host `[user@]host[:port]`, itself behind `via`. Raises `InputError`."""
-        parts = _JUMP.fullmatch(spec)
-        if parts is None or parts["host"].startswith("-"):
-            raise InputError(f"{name}: {spec!r} is not a jump host: [user@]host[:port]")
-        alias = parts["host"].strip("[]")
-        found = _Settings((), self.config.lookup(alias))
-        return self._endpoint(
-            name,
-            alias,
-            found,
-            port=int(parts["port"]) if parts["port"] else None,
-            user=parts["user"],
-            jumps=",".join(via) or found.text("proxyjump"),
-        )
+        target = parse_destination(spec)
+        jumps = ",".join(via) if via else None
+        return self.target(replace(target, proxy_jump=jumps))
 
     def _endpoint(
         self,
@@ -159,6 +152,19 @@ class Resolver:
             text = found.text(keyword)
             files += [Path(each) for each in shlex.split(text)] if text else default
         return [each for each in files if str(each) != "none"]
+
+
+def parse_destination(spec: str) -> Target:
+    """`[user@]host[:port]`, as ssh takes it. Raises `InputError`."""
+    parts = _JUMP.fullmatch(spec)
+    if parts is None or parts["host"].startswith("-"):
+        raise InputError(f"{spec!r} is not a host to log in to: [user@]host[:port]")
+    return Target(
+        name=spec,
+        address=parts["host"].strip("[]"),
+        port=int(parts["port"]) if parts["port"] else None,
+        user=parts["user"],
+    )
 
 
 class _Settings:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import paramiko
 
-from provisioner.errors import Failed, HostError, Unreachable
-from provisioner.transport.base import Exchange, Limits
+from provisioner.errors import Failed, Unreachable
+from provisioner.transport.collect import LINGER_SECONDS, Collected
 from provisioner.transport.shell import Dialogue, with_last_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from provisioner.transport.base import Exchange, Limits
 
 _PIECE = 32 << 10
 _READ = 256 << 10
 
 #: Seconds allowed for opening the channel and starting the command.
 _START_SECONDS = 20.0
-
-#: Seconds to wait for more output after the exit status: background processes that
-#: inherited the script's output keep the channel open for as long as they live.
-_LINGER_SECONDS = 2.0
 
 
 class _Bell:
@@ -40,68 +40,6 @@ class _Bell:
 
     def clear(self) -> None:
         """Ignored: see above."""
-
-
-@dataclass
-class Collected:
-    """What has come out so far, and the bounds on it."""
-
-    dialogue: Dialogue
-    limits: Limits
-    on_stdout: Callable[[bytes], None] | None
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-    received: int = 0
-    _complained: int = 0
-
-    @property
-    def host(self) -> str:
-        return self.dialogue.target.name
-
-    def take_stdout(self, data: bytes) -> None:
-        self.received += len(data)
-        passed = self.dialogue.stdout(data)
-        self.stdout += passed
-        if len(self.stdout) > self.limits.stdout_bytes:
-            raise self._too_much("output")
-        if passed and self.on_stdout:
-            self.on_stdout(passed)
-
-    def take_stderr(self, data: bytes) -> None:
-        """The end of standard error is kept, and no more than the limit."""
-        self.received += len(data)
-        passed = self.dialogue.stderr(data)
-        self._complained += len(passed)
-        self.stderr += passed
-        if len(self.stderr) > 2 * self.limits.stderr_bytes:
-            del self.stderr[: -self.limits.stderr_bytes]
-        if self._complained > self.limits.stdout_bytes:
-            raise self._too_much("error output")
-
-    def _too_much(self, what: str) -> Failed:
-        message = f"more than {self.limits.stdout_bytes} bytes of {what}, ended"
-        return Failed(self.host, "run", with_last_words(message, self.last))
-
-    @property
-    def last(self) -> bytes:
-        """What was printed last, for messages."""
-        return bytes(self.stderr[-4096:]) or bytes(self.stdout[-4096:]) or self.dialogue.held
-
-    def timed_out(self, cause: str) -> HostError:
-        if not self.dialogue.is_ready:
-            what = "sudo" if self.dialogue.must_wait else "the login shell"
-            cause = f"{cause}, and {what} has not started our shell"
-            help_ = "a startup file (.bashrc, .profile) or PAM may wait for something"
-            return Unreachable(
-                self.host, "login shell", with_last_words(cause, self.last), help=help_
-            )
-        return Unreachable(self.host, "run", with_last_words(cause, self.last))
-
-    def exchange(self, status: int) -> Exchange:
-        """The result. Raises `Failed` if the script never ran."""
-        self.dialogue.end(status, bytes(self.stdout[-64:]))
-        stderr = bytes(self.stderr[-self.limits.stderr_bytes :])
-        return Exchange(status, bytes(self.stdout), stderr)
 
 
 class _Sender(threading.Thread):
@@ -236,13 +174,13 @@ class RemoteExec:
             raise self._collected.timed_out(f"nothing heard for {self._limits.silence:g} s")
         until = min(self._deadline, moved_at + self._limits.silence)
         if channel.status_event.is_set():
-            until = min(until, self._moved_at + _LINGER_SECONDS)
+            until = min(until, self._moved_at + LINGER_SECONDS)
         # An exit status rings no bell; a script whose output stays open is looked at now and then.
-        return max(0.001, min(until - now, _LINGER_SECONDS))
+        return max(0.001, min(until - now, LINGER_SECONDS))
 
     def _lingered(self, channel: paramiko.Channel) -> bool:
         ended = channel.status_event.is_set() and channel.exit_status >= 0
-        return ended and time.monotonic() >= self._moved_at + _LINGER_SECONDS
+        return ended and time.monotonic() >= self._moved_at + LINGER_SECONDS
 
     def _status(self, channel: paramiko.Channel) -> int:
         channel.status_event.wait(max(0.0, min(self._deadline - time.monotonic(), 5.0)))

@@ -12,16 +12,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from paramiko.agent import AgentKey, AgentSSH
-from paramiko.message import Message
 
 from provisioner.secrets import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from paramiko.message import Message
 
 #: Asks for a secret; None where nobody can be asked.
 Prompt = Callable[[str], Secret | None]

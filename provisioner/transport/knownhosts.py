@@ -14,12 +14,15 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.marks import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 USER_FILES = (Path("~/.ssh/known_hosts"), Path("~/.ssh/known_hosts2"))
 GLOBAL_FILES = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
@@ -191,21 +194,19 @@ def record_key(path: Path, name: str, key: HostKey) -> None:
         file.write(newline + f"{name} {key.type} {key.base64}\n".encode())
 
 
-def replace_keys(path: Path, name: str, key: HostKey) -> None:
-    """Record `key` as the only one for `name`, as `ssh-keygen -R` and a new record would.
+def forget_keys(path: Path, name: str) -> None:
+    """Remove what is recorded for `name`, as `ssh-keygen -R` would.
 
     A line that also names other hosts loses this name only; lines with patterns or
     markers stay. The file is replaced in one step and keeps its mode. Raises OSError.
     """
     path = path.expanduser().resolve()
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept = b"".join(_without(line, name.lower()) for line in lines)
-    if kept and not kept.endswith(b"\n"):
-        kept += b"\n"
+    lines = path.read_bytes().splitlines(keepends=True)
+    found = path.stat()
     aside = path.with_name(f"{path.name}.provisioner")
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    aside.write_bytes(kept + f"{name} {key.type} {key.base64}\n".encode())
-    aside.chmod(mode)
+    aside.write_bytes(b"".join(_without(line, name.lower()) for line in lines))
+    aside.chmod(found.st_mode & 0o7777)
+    os.chown(aside, found.st_uid, found.st_gid)
     aside.replace(path)
 
 

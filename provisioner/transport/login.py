@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import paramiko
 
 from provisioner.errors import Unreachable
 from provisioner.transport.endpoint import DEFAULT_IDENTITIES, Endpoint
 from provisioner.transport.keys import KeyRing, KeyUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 #: Most attempts on one connection; sshd ends it after six (MaxAuthTries).
 MAX_ATTEMPTS = 6

@@ -14,10 +14,13 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import printable
 from provisioner.errors import Failed, HostError
-from provisioner.transport.base import Target
+
+if TYPE_CHECKING:
+    from provisioner.transport.base import Target
 
 #: Most bytes of foreign output that are tolerated before the ready marker.
 JUNK_BYTES = 8 << 20

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import paramiko
+from typing import TYPE_CHECKING
 
 from provisioner.errors import HostError, InputError
 from provisioner.transport.base import Counters, Exchange, Limits, Target
@@ -17,10 +15,15 @@ from provisioner.transport.dial import Wire, shake, verify, wire_through, wire_t
 from provisioner.transport.endpoint import Endpoint, Resolver
 from provisioner.transport.exchange import RemoteExec
 from provisioner.transport.keys import KeyRing, Prompt, ask_on_terminal
-from provisioner.transport.knownhosts import HostKey, KnownHosts
+from provisioner.transport.knownhosts import Finding, HostKey, KnownHosts
 from provisioner.transport.login import login
 from provisioner.transport.shell import Bootstrap, Dialogue
 from provisioner.transport.sshconfig import SshConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import paramiko
 
 #: Most jump hosts in a row; more is taken for a loop.
 _MAX_JUMPS = 8
@@ -103,16 +106,20 @@ class SshTransport:
         """Raises `Unreachable` naming the cause, `InputError` for wrong configuration."""
         return self._open(self._resolver.target(target), target, 0)
 
-    def host_key(self, target: Target) -> tuple[Endpoint, HostKey]:
-        """The key that the host shows, unverified, and where; nobody is logged in."""
+    def host_key(self, target: Target) -> tuple[Endpoint, HostKey, Finding]:
+        """The key that the host shows, where, and whether it is known; nobody is logged in.
+
+        Raises `Unreachable`, also where a jump host on the way is not trusted.
+        """
         endpoint = self._resolver.target(target)
         wire = self._wire(endpoint, 0)
+        known = self._records(endpoint)
         try:
-            transport, key = shake(wire, endpoint, self._records(endpoint))
+            transport, key = shake(wire, endpoint, known)
             transport.close()
         finally:
             wire.close()
-        return endpoint, key
+        return endpoint, key, known.judge(endpoint.known_as, key)
 
     def close(self) -> None:
         with self._lock:
@@ -147,7 +154,7 @@ class SshTransport:
             chain = ",".join(endpoint.jumps)
             raise InputError(f"{endpoint.name}: ProxyJump goes in circles, at {chain}")
         *via, last = endpoint.jumps
-        hop = self._resolver.hop(last, tuple(via), endpoint.name)
+        hop = self._resolver.hop(last, tuple(via))
         try:
             jump = self._shared(hop, depth + 1)
         except HostError as error:
@@ -166,7 +173,7 @@ class SshTransport:
                 future = self._jumps[hop.shared_key] = Future()
         if mine:
             try:
-                future.set_result(self._open(hop, Target(hop.alias, hop.host), depth))
+                future.set_result(self._open(hop, Target(hop.name, hop.host), depth))
             except BaseException as error:  # noqa: BLE001 - raised by result(), here and in those who wait
                 future.set_exception(error)
                 with self._lock:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
-from provisioner.marks import Mark
+
+if TYPE_CHECKING:
+    from provisioner.marks import Mark
 
 #: Keywords of ssh_config(5) that change how we connect, in lower case.
 EFFECTIVE = {

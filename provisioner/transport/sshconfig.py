@@ -12,15 +12,17 @@ import glob
 import re
 import shlex
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import paramiko
 
 from provisioner.errors import InputError
 from provisioner.marks import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DIRECTIVE = re.compile(r"\s*([A-Za-z]\w*)(?:\s*=\s*|\s+)(.*?)\s*")
 _MATCH_WITHOUT_VALUE = {"all", "canonical", "final"}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
+from provisioner.inventory.values import UnsafeText, VaultValue
 from provisioner.marks import Mark, find_mark
 from provisioner.secrets import Secret
 from provisioner.transport.base import Target
 from provisioner.transport.shell import is_user_name
 from provisioner.transport.sshargs import parse_ssh_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Each setting's variables. As in Ansible, where several are set the last one counts.
 VARIABLES = {
@@ -110,10 +113,12 @@ class _Reader:
         return find_mark(self._vars, [variable])
 
     def _plain(self, variable: str, value: Any) -> str:
+        if isinstance(value, VaultValue):
+            raise self._error(variable, "is encrypted by ansible-vault, and cannot be opened")
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self._error(variable, f"must be a text, not {type(value).__name__}")
         text = str(value)
-        if "{{" in text or "{%" in text:
+        if ("{{" in text or "{%" in text) and not isinstance(value, UnsafeText):
             raise self._error(
                 variable,
                 "is a template, and connection variables are taken as they are written",
