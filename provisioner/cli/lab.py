@@ -46,16 +46,27 @@ def lab() -> None:
     help=f"Debian release: {_RELEASES}. Given several times, hosts take them in turn.  "
     "[default: bookworm]",
 )
+@click.option(
+    "--init",
+    "variant",
+    default="systemd",
+    show_default=True,
+    metavar="INIT",
+    help="Init system: systemd, sysvinit or openrc.",
+)
 @_name_option
 @_mirror_option
-def up(count: int | None, releases: tuple[str, ...], name: str, mirror: str | None) -> None:
+def up(
+    count: int | None, releases: tuple[str, ...], variant: str, name: str, mirror: str | None
+) -> None:
     """Boot a lab: hosts mx1, mx2, … with a network and a DNS of their own."""
     from provisioner.lab import HostSpec
     from provisioner.lab.lab import Lab
 
     chosen = releases or ("bookworm",)
     specs = [
-        HostSpec(release=chosen[index % len(chosen)]) for index in range(count or len(chosen))
+        HostSpec(release=chosen[index % len(chosen)], variant=variant)
+        for index in range(count or len(chosen))
     ]
     running = Lab.up(name, specs, mirror=mirror)
     click.echo(_table(_rows(running)))

@@ -73,9 +73,13 @@ if [ "$LAB_VARIANT" = systemd ]; then
     $systemctl mask console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer \
         e2scrub_all.timer fstrim.timer dpkg-db-backup.timer systemd-networkd-wait-online.service \
         systemd-resolved.service
+else
+    sed -i '/getty/d' "$root/etc/inittab"
 fi
 
 rm -f "$root"/etc/machine-id "$root"/var/lib/dbus/machine-id "$root"/etc/hostname \
     "$root"/etc/resolv.conf "$root"/var/lib/postfix/*.lock
 : > "$root/etc/machine-id"
 find "$root/var/log" -type f -delete
+# Nothing is to be brought up to date at the first boot (systemd-update-done.service).
+touch -r "$root/usr" "$root/etc/.updated" "$root/var/.updated"

@@ -154,9 +154,9 @@ class Machine:
         Killing process 1 of a process namespace ends everything in it; what is
         certain here is that nothing of this host runs afterwards.
         """
-        if graceful_seconds:
-            for process in set(self.processes()) - {self.leader()}:
-                _signal(process, signal.SIGTERM)
+        if graceful_seconds and self.leader():
+            # Every init system knows this word; what nspawn would signal, only systemd.
+            self.exec(["poweroff"], seconds=graceful_seconds)
             _wait_until_gone(self.processes, graceful_seconds)
         leader = self.leader()
         if leader:
@@ -257,14 +257,22 @@ def host_files(lab: LabState, host: Host, keys: Keys) -> dict[str, tuple[str, in
         "root/.ssh/authorized_keys": (keys.authorized, 0o600, 0),
         "home/admin/.ssh/authorized_keys": (keys.authorized, 0o600, 1000),
         "home/deploy/.ssh/authorized_keys": (keys.authorized, 0o600, 1001),
+    }
+    if host.variant == "systemd":
         # Sorts before systemd's own 80-container-host0.network, which else wins.
-        "etc/systemd/network/10-lab.network": (
+        files["etc/systemd/network/10-lab.network"] = (
             f"[Match]\nName=host0\n\n[Network]\nAddress={host.address}/{block.PREFIX}\n"
             "DHCP=no\nLinkLocalAddressing=ipv6\nIPv6AcceptRA=no\n",
             0o644,
             0,
-        ),
-    }
+        )
+    else:
+        files["etc/network/interfaces"] = (
+            "auto lo\niface lo inet loopback\n\nauto host0\niface host0 inet static\n"
+            f"    address {host.address}/{block.PREFIX}\n",
+            0o644,
+            0,
+        )
     for kind, private in keys.host_keys.items():
         files[f"etc/ssh/ssh_host_{kind}_key"] = (private, 0o600, 0)
         files[f"etc/ssh/ssh_host_{kind}_key.pub"] = (f"{keys.public_keys[kind]}\n", 0o644, 0)

@@ -65,7 +65,10 @@ class Recipe:
     @property
     def packages(self) -> tuple[str, ...]:
         """What is installed."""
-        return tuple(sorted([*_BASE.split(), *_INIT[self.variant].split()]))
+        words = [*_BASE.split(), *_INIT[self.variant].split()]
+        if self.variant != "systemd" and self.release != "bullseye":
+            words.append("orphan-sysvinit-scripts")  # rsyslog's own went there
+        return tuple(sorted(words))
 
     @property
     def spare_packages(self) -> tuple[str, ...]:
