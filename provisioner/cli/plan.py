@@ -1,0 +1,67 @@
+"""`provisioner plan`: what would change, host by host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from provisioner.cli.options import Common, common
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Save the plan; `provisioner apply FILE` carries out exactly that.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
+@click.option("--diff", is_flag=True, help="Show differences of files in full.")
+@common
+@click.pass_context
+def plan(
+    context: click.Context,
+    options: Common,
+    out: Path | None,
+    as_json: bool,
+    prune: bool,
+    diff: bool,
+) -> None:
+    """Show what would change on each host. Changes nothing.
+
+    Ends with 0 when nothing would change, with 2 when something would.
+    """
+    from provisioner.cli import running
+    from provisioner.cli.workspace import load
+
+    workspace = load(options)
+    running.show_commit(workspace)
+    with workspace.logins() as logins:
+        outcomes = running.plan_hosts(workspace, logins, options, prune=prune, quiet=as_json)
+    if as_json:
+        click.echo(running.document(workspace, outcomes))
+    else:
+        running.show_plans(outcomes, full_diff=diff)
+    if out:
+        _save(out, outcomes, workspace, prune)
+    context.exit(running.exit_code(outcomes))
+
+
+def _save(out: Path, outcomes, workspace, prune: bool) -> None:  # type: ignore[no-untyped-def]
+    from provisioner.planning import planfile
+
+    hosts = {
+        each.host: planfile.SavedHost(each.plan, each.host_key)
+        for each in outcomes
+        if each.plan and not each.error and not each.plan.empty
+    }
+    desired = next(iter(workspace.desired.values()))
+    text = planfile.dump(planfile.SavedPlan(hosts, desired.inventory, prune))
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    click.echo(f"saved: {out} ({len(hosts)} hosts); carry it out with: provisioner apply {out}", err=True)

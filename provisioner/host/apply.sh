@@ -1,0 +1,316 @@
+# One host's transaction. Everything is received and staged before the first rename, so
+# a controller that goes away changes nothing, or changes nothing of the outcome.
+RUN=
+
+# stop OUTCOME MESSAGE: discard what is staged and end with that result.
+stop() {
+  discard
+  frame result "$1"
+  printf '%s\n' "$2"
+  frame end
+  exit 0
+}
+
+# Only names that we gave are ever removed.
+discard() {
+  [ -f "$STATE/staged" ] || return 0
+  while IFS= read -r path; do
+    case ${path##*/} in
+      .*.provisioner-*) rm -f -- "$path" "$path.db" "$path.lmdb" "$path.cdb" "$path.lmdb-lock" ;;
+    esac
+  done <"$STATE/staged"
+  rm -f -- "$STATE/staged"
+}
+
+# begin RUN OWNER: the lock is held by descriptor 9, which no child may inherit.
+begin() {
+  trap '' HUP INT TERM PIPE
+  RUN=$1
+  mkdir -p -m 0700 -- "$STATE" || stop failed "cannot create $STATE"
+  exec 9>>"$STATE/lock"
+  if ! flock -n 9; then
+    frame result locked
+    cat "$STATE/owner" 2>/dev/null
+    frame end
+    exit 0
+  fi
+  printf '%s\n' "$2" >"$STATE/owner"
+  discard
+  unblock_starts
+  frame step lock
+}
+
+# expect PATH SIGNATURE: the world is still the one that was planned for.
+expect() {
+  [ "$(path_state "$1")" = "$2" ] || stop stale "$1 is not what it was when this was planned"
+}
+
+# locate PATH: $target is the file behind symlinks, $staged its successor beside it.
+locate() {
+  target=$(readlink -f -- "$1")
+  [ -n "$target" ] || stop failed "$1: its directory does not exist"
+  staged=${target%/*}/.${target##*/}.provisioner-$RUN
+}
+
+stage_begin() {
+  locate "$1"
+  [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
+  printf '%s\n' "$staged" >>"$STATE/staged" || stop failed "cannot write to $STATE"
+  if [ -e "$target" ]; then
+    grep -qF -- " $target " /proc/self/mountinfo 2>/dev/null &&
+      stop failed "$1 is a mount point of its own and cannot be replaced"
+    # Owner, mode, ACLs, extended attributes and security label come along.
+    cp -a --attributes-only -- "$target" "$staged" 2>/dev/null ||
+      { cp -p -- "$target" "$staged" && : >"$staged"; } ||
+      stop failed "cannot stage beside $1"
+  else
+    : >"$staged" || stop failed "cannot stage beside $1"
+    fresh=1
+  fi
+}
+
+stage_take() {
+  take "$1" "$2" >>"$staged" || stop failed "cannot write $staged (disk full?)"
+}
+
+# stage_keep OFFSET LENGTH: that part of what stands there now.
+stage_keep() {
+  dd if="$target" iflag=skip_bytes,count_bytes,fullblock bs=65536 skip="$1" count="$2" \
+    2>/dev/null >>"$staged" || stop failed "cannot write $staged (disk full?)"
+}
+
+# stage_rest OFFSET: from there to the end.
+stage_rest() {
+  dd if="$target" iflag=skip_bytes,fullblock bs=65536 skip="$1" 2>/dev/null >>"$staged" ||
+    stop failed "cannot write $staged (disk full?)"
+}
+
+stage_kept_copy() {
+  cp -a -- "$STATE/before/$1" "$staged" 2>/dev/null ||
+    stop failed "the copy kept from before is gone: $STATE/before/$1"
+}
+
+# stage_end DIGEST: what was staged is what was planned, byte for byte.
+stage_end() {
+  [ "$(digest "$staged")" = "$1" ] ||
+    stop failed "$staged did not arrive whole (connection lost, or disk full)"
+}
+
+# stage_attributes OWNER GROUP MODE NEWMODE: `-` keeps; NEWMODE is for a file that is new.
+stage_attributes() {
+  mode=$3
+  [ "$mode" = - ] && [ -n "$fresh" ] && mode=$4
+  attributes "$staged" "$1" "$2" "$mode"
+  fresh=
+  # Postfix programs wait for a main.cf that is younger than two seconds.
+  touch -d "@$(($(date +%s) - 10))" -- "$staged"
+}
+
+# Owner before mode: a change of owner clears set-id bits.
+attributes() {
+  [ "$2" = - ] || chown -- "$2" "$1" || stop failed "$1: no such owner: $2"
+  [ "$3" = - ] || chgrp -- "$3" "$1" || stop failed "$1: no such group: $3"
+  [ "$4" = - ] || chmod -- "$4" "$1" || stop failed "cannot set the mode of $1"
+}
+
+# stage_compile PATH TYPE: beside, then renamed; a running smtpd never sees half a table.
+# postmap exits 0 on malformed lines and duplicate keys, so any warning is a failure.
+stage_compile() {
+  locate "$1"
+  if [ ! -e "$staged" ]; then
+    printf '%s\n' "$staged" >>"$STATE/staged"
+    cp -a -- "$target" "$staged" || stop failed "cannot stage beside $1"
+  fi
+  flags=
+  [ "$(stat -c %u -- "$staged")" = 0 ] || flags=-o
+  said=$(postmap $flags "$2:$staged" 2>&1 9>&-)
+  if [ $? -ne 0 ] || [ -n "$said" ]; then
+    stop failed "postmap $2:$1: $(printf '%s' "$said" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g")"
+  fi
+  compiled=$target$(suffix "$2")
+  [ ! -e "$compiled" ] || chown --reference="$compiled" -- "$staged$(suffix "$2")"
+}
+
+# keep PATH: a copy of what stood there before us, kept for as long as we manage it.
+keep() {
+  locate "$1"
+  mkdir -p -m 0700 -- "$STATE/before"
+  kept=$STATE/before/$(digest "$target")
+  [ -e "$kept" ] && return 0
+  cp -a -- "$target" "$STATE/before/.new" && mv -f -- "$STATE/before/.new" "$kept" ||
+    stop failed "cannot keep a copy of $1"
+}
+
+make_directory() {
+  [ -d "$1" ] || mkdir -m 0755 -- "$1" || stop failed "cannot create $1"
+  attributes "$1" "$2" "$3" "$4"
+}
+
+# sync_staged: on disk before any name points at it.
+sync_staged() {
+  set --
+  [ -f "$STATE/staged" ] || return 0
+  while IFS= read -r path; do
+    for file in "$path" "$path.db" "$path.lmdb" "$path.cdb"; do
+      [ -e "$file" ] && set -- "$@" "$file"
+    done
+  done <"$STATE/staged"
+  [ $# -eq 0 ] || sync -- "$@" 2>/dev/null || sync
+  frame step stage
+}
+
+# A run that ends between here and the activation leaves word of what is still to be done.
+mark_pending() {
+  printf '%s\n' "$1 $RUN" >"$STATE/pending" || stop failed "cannot write to $STATE"
+  sync -- "$STATE/pending" 2>/dev/null || sync
+}
+
+# swap PATH TYPE: the compiled table first, so that source and compiled form are never
+# newer in the wrong order; TYPE `-` is no table.
+swap() {
+  locate "$1"
+  if [ "$2" != - ]; then
+    mv -f -- "$staged$(suffix "$2")" "$target$(suffix "$2")" ||
+      stop failed "cannot rename the compiled $1 into place"
+  fi
+  mv -f -- "$staged" "$target" || stop failed "cannot rename $1 into place"
+}
+
+swap_compiled() {
+  locate "$1"
+  mv -f -- "$staged$(suffix "$2")" "$target$(suffix "$2")" ||
+    stop failed "cannot rename the compiled $1 into place"
+  rm -f -- "$staged"
+}
+
+remove() {
+  rm -f -- "$1" || stop failed "cannot remove $1"
+  [ "$2" = - ] || rm -f -- "$1$(suffix "$2")"
+}
+
+sync_directories() {
+  sync -- "$@" 2>/dev/null || sync
+  frame step swap
+}
+
+master_alive() {
+  read -r pid <"$1/pid/master.pid" 2>/dev/null || return 1
+  [ "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)" = master ]
+}
+
+# activate reload|restart UNIT QUEUE: and Postfix runs afterwards.
+activate() {
+  case $1 in
+    reload) said=$(postfix reload 2>&1 9>&-) ;;
+    restart) said=$(control_unit restart "$2" 2>&1) ;;
+  esac || stop failed "$1 of Postfix failed: $said"
+  tries=0
+  sleep 0.1
+  until master_alive "$3"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 50 ] || stop failed "Postfix does not run after the $1; see its log"
+    sleep 0.1
+  done
+  rm -f -- "$STATE/pending"
+  frame step "$1"
+}
+
+# control_unit VERB UNIT: on whatever init system there is.
+control_unit() {
+  if [ -d /run/systemd/system ]; then
+    systemctl "$1" -- "$2" 9>&-
+  elif command -v rc-service >/dev/null; then
+    case $1 in
+      enable) rc-update add "$2" default 9>&- ;;
+      disable) rc-update del "$2" default 9>&- ;;
+      *) rc-service "$2" "$1" 9>&- ;;
+    esac
+  else
+    case $1 in
+      enable | disable) update-rc.d "$2" "$1" 9>&- ;;
+      *) service "$2" "$1" 9>&- ;;
+    esac
+  fi
+}
+
+control() {
+  said=$(control_unit "$1" "$2" 2>&1) || stop failed "$1 $2: $said"
+  frame step "$1" "$2"
+}
+
+remember_compiled() {
+  compiled_line "$1" "$2" >>"$STATE/compiled"
+}
+
+# receive LENGTH HOW NAME: one of our own files, put in place by `finish`.
+receive() {
+  take "$1" "$2" >"$STATE/$3.new" || stop failed "cannot write to $STATE (disk full?)"
+}
+
+# finish RUN: applied; the controller confirms over a new login.
+finish() {
+  if [ -f "$STATE/compiled" ] && [ "$(wc -l <"$STATE/compiled")" -gt 1000 ]; then
+    tail -n 500 "$STATE/compiled" >"$STATE/compiled.new" &&
+      mv -f -- "$STATE/compiled.new" "$STATE/compiled"
+  fi
+  for name in manifest.json paths; do
+    [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$STATE/$name" ||
+      stop failed "cannot write $STATE/$name"
+  done
+  printf '%s\n' "$RUN" >"$STATE/unconfirmed"
+  stop ok "$RUN"
+}
+
+confirm() {
+  if [ "$(cat "$STATE/unconfirmed" 2>/dev/null)" = "$1" ]; then
+    rm -f -- "$STATE/unconfirmed"
+    frame confirmed yes
+  else
+    frame confirmed no
+  fi
+}
+
+# ---- packages ------------------------------------------------------------------------
+
+# Debian's maintainer scripts start what they install; the policy says not to. It is
+# ours only if it carries our name.
+block_starts() {
+  [ -e /usr/sbin/policy-rc.d ] && return 0
+  printf '#!/bin/sh\n# provisioner: no starts while packages are installed\nexit 101\n' \
+    >/usr/sbin/policy-rc.d && chmod 0755 /usr/sbin/policy-rc.d
+}
+
+unblock_starts() {
+  grep -qs '^# provisioner:' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
+  return 0
+}
+
+apt_install() {
+  DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -y --no-install-recommends \
+    -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold install -- "$@" </dev/null 9>&- 2>&1
+}
+
+# install_packages NAME...: what was installed before stays at its version.
+install_packages() {
+  frame step packages
+  if command -v apt-get >/dev/null; then
+    block_starts
+    said=$(apt_install "$@") ||
+      said=$(apt-get -q update </dev/null 9>&- 2>&1 && apt_install "$@")
+    status=$?
+    unblock_starts
+  elif command -v dnf >/dev/null; then
+    said=$(dnf -y install -- "$@" </dev/null 9>&- 2>&1)
+    status=$?
+  elif command -v apk >/dev/null; then
+    said=$(apk add -- "$@" </dev/null 9>&- 2>&1)
+    status=$?
+  else
+    stop failed "no package manager that is known here (apt-get, dnf, apk)"
+  fi
+  [ "$status" -eq 0 ] ||
+    stop failed "cannot install $*: $(printf '%s\n' "$said" | grep -v '^$' | tail -n 5)"
+  frame result ok
+  frame end-packages
+}

@@ -1,0 +1,232 @@
+"""The probe of one host: its program from requests, its answer as `Observed`."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from provisioner.errors import Failed
+from provisioner.host.frames import Frame, split
+from provisioner.host.program import Program
+from provisioner.postfix import main_cf, master_cf
+from provisioner.resources.observed import (
+    CompiledState,
+    Facts,
+    FileRequest,
+    Observed,
+    PackageRequest,
+    PathKind,
+    PathState,
+    Request,
+    TableRequest,
+    UnitRequest,
+    UnitState,
+)
+
+#: Largest file content that is taken from a host, in bytes, uncompressed.
+MAX_CONTENT = 256 << 20
+CONFIG_DIRECTORY = "/etc/postfix"
+
+
+class ProbeRequests:
+    """All requests of one host in a fixed order, so that answers go by number."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        wanted = set(requests)
+        wanted |= {
+            FileRequest(f"{CONFIG_DIRECTORY}/{name}", content=True)
+            for name in ("main.cf", "master.cf")
+        }
+        self.files = _one_per_path(each for each in wanted if isinstance(each, FileRequest))
+        self.tables = sorted(each for each in wanted if isinstance(each, TableRequest))
+        self.packages = sorted(each.name for each in wanted if isinstance(each, PackageRequest))
+        self.units = sorted(each.name for each in wanted if isinstance(each, UnitRequest))
+
+    def add_calls(self, program: Program) -> None:
+        """Append the probe's calls to a program that has `probe.sh` in it."""
+        program.call("probe_facts")
+        program.call("probe_state")
+        program.call("probe_paths", *(each.path for each in self.files))
+        for index, file in enumerate(self.files):
+            if file.content:
+                program.call("probe_content", index, file.path, file.known)
+        for index, table in enumerate(self.tables):
+            program.call("probe_table", index, table.path, table.type)
+        if self.packages:
+            program.call("probe_packages", *self.packages)
+        for index, unit in enumerate(self.units):
+            program.call("probe_unit", index, unit)
+        program.call("probe_end")
+
+
+def _one_per_path(requests: Iterable[FileRequest]) -> list[FileRequest]:
+    """One request a path: content wins over state alone, unknown over known."""
+    by_path: dict[str, FileRequest] = {}
+    for each in sorted(requests):
+        other = by_path.get(each.path)
+        if other is None or (each.content, not each.known) > (other.content, not other.known):
+            by_path[each.path] = each
+    return list(by_path.values())
+
+
+def parse(host: str, asked: ProbeRequests, answer: bytes, nonce: str) -> Observed:
+    """What the answer says. Raises `Failed` for one that cannot be believed."""
+    frames = split(answer, nonce)
+    if not frames or frames[-1].kind != "end":
+        raise Failed(host, "probe", "the answer is incomplete", help=_seen(answer))
+    try:
+        return _Answer(asked, frames).observed()
+    except (ValueError, IndexError, KeyError, EOFError, OSError) as error:
+        raise Failed(host, "probe", f"the answer cannot be understood: {error}") from error
+
+
+def _seen(answer: bytes) -> str:
+    tail = answer[-200:].decode("utf-8", "replace").strip()
+    return f"the host said: {tail}" if tail else "the host said nothing"
+
+
+class _Answer:
+    """Reads the frames once, each kind by a method of its own."""
+
+    def __init__(self, asked: ProbeRequests, frames: list[Frame]) -> None:
+        self._asked = asked
+        self._frames = frames
+
+    def observed(self) -> Observed:
+        facts, extra = _facts(self._one("facts"))
+        if extra.get("uid", "0") != "0":
+            raise ValueError("not logged in as root; become root with -b, or log in as root")
+        paths = self._paths()
+        units = {
+            self._asked.units[int(frame.words[1])]: _unit(frame.words[2:])
+            for frame in self._all("unit")
+        }
+        if "postfix" in units:
+            active = "active" if extra.get("master") else "inactive"
+            units["postfix"] = replace(units["postfix"], active=active)
+        manifest = self._optional("manifest")
+        found = Observed(
+            facts=facts,
+            paths=paths,
+            compiled=dict(self._tables()),
+            packages=dict(self._packages()),
+            units=units,
+            manifest=_manifest(manifest) if manifest else None,
+            pending=self._optional("pending"),
+        )
+        main, master = found.main_text, found.master_text
+        return replace(
+            found,
+            main_cf=None if main is None else main_cf.parse(main, found.main_cf_path),
+            master_cf=None if master is None else master_cf.parse(master, found.master_cf_path),
+        )
+
+    def _all(self, kind: str) -> Iterator[Frame]:
+        return (frame for frame in self._frames if frame.kind == kind)
+
+    def _one(self, kind: str) -> Frame:
+        return next(self._all(kind))
+
+    def _optional(self, kind: str) -> str:
+        return next((frame.text() for frame in self._all(kind)), "")
+
+    def _paths(self) -> dict[str, PathState]:
+        lines = self._one("states").text().splitlines()
+        asked = [file.path for file in self._asked.files]
+        states = {
+            path: _path_state(path, line) for path, line in zip(asked, lines, strict=True)
+        }
+        for frame in self._all("managed"):
+            told = frame.text().splitlines()
+            for path, line in zip(told[::2], told[1::2], strict=True):
+                states.setdefault(path, _path_state(path, line))
+        for frame in self._all("content"):
+            path = self._asked.files[int(frame.words[1])].path
+            content = _unpack(frame.body) if frame.words[2] == "gzip" else frame.body
+            if hashlib.sha256(content).hexdigest() != states[path].digest:
+                raise ValueError(f"{path} changed while it was read")
+            states[path] = replace(states[path], content=content)
+        return states
+
+    def _tables(self) -> Iterator[tuple[str, CompiledState]]:
+        for frame in self._all("table"):
+            _, index, type_, state, *dump = frame.words
+            found = CompiledState(
+                type_, state != "missing", state == "verified", dump[0] if dump else ""
+            )
+            yield self._asked.tables[int(index)].path, found
+
+    def _packages(self) -> Iterator[tuple[str, str]]:
+        for frame in self._all("packages"):
+            for line in frame.text().splitlines():
+                status, _, rest = line.partition(" ")
+                name, _, version = rest.partition(" ")
+                if status == "installed":
+                    yield name, version or "present"
+
+
+def _facts(frame: Frame) -> tuple[Facts, dict[str, str]]:
+    single: dict[str, str] = {}
+    missing = []
+    for line in frame.text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "missing":
+            missing.append(rest)
+        else:
+            single[word] = rest.strip()
+    facts = Facts(
+        postfix_version=single.get("postfix", ""),
+        config_directory=single.get("config", CONFIG_DIRECTORY),
+        daemon_directory=single.get("daemons", ""),
+        queue_directory=single.get("queue", ""),
+        default_database_type=single.get("default_type", ""),
+        map_types=frozenset(single.get("types", "").split()),
+        init=single["init"],
+        postfix_unit=single.get("unit", "postfix"),
+        postfix_running="master" in single,
+        package_manager=single.get("packages", ""),
+        system=single.get("system", ""),
+        missing_tools=tuple(missing),
+    )
+    return facts, single
+
+
+def _path_state(path: str, line: str) -> PathState:
+    kind, *rest = line.split(" ", 6)
+    if kind == PathKind.MISSING:
+        return PathState(path)
+    mode, owner, group, digest, size, real = rest
+    digest = "" if digest == "-" else digest
+    return PathState(path, PathKind(kind), real, int(mode, 8), owner, group, int(size), digest)
+
+
+def _unit(words: tuple[str, ...]) -> UnitState:
+    said = dict(word.split("=", 1) for word in words)
+    return UnitState(
+        load=said.get("LoadState", "not-found"),
+        active=said.get("ActiveState", "inactive"),
+        enabled=said.get("UnitFileState") or "disabled",
+    )
+
+
+def _unpack(body: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+        content = packed.read(MAX_CONTENT + 1)
+    if len(content) > MAX_CONTENT:
+        raise ValueError(f"a file is larger than {MAX_CONTENT >> 20} MiB")
+    return content
+
+
+def _manifest(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"/var/lib/provisioner/manifest.json is damaged: {error}") from error
+    if not isinstance(found, dict) or found.get("version") != 1:
+        raise ValueError("/var/lib/provisioner/manifest.json is of another version")
+    return found

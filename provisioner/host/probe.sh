@@ -1,0 +1,146 @@
+# The probe: everything planning needs to know of a host, in one exec, changing nothing.
+
+# One line a fact; values are never empty words.
+probe_facts() {
+  frame facts
+  printf 'uid %s\n' "$(id -u)"
+  (
+    [ -r /etc/os-release ] && . /etc/os-release
+    printf 'system %s %s\n' "${ID:-unknown}" "${VERSION_ID:-unknown}"
+  )
+  if [ -d /run/systemd/system ]; then init=systemd
+  elif command -v rc-service >/dev/null; then init=openrc
+  else init=sysv; fi
+  printf 'init %s\n' "$init"
+  for tool in dpkg-query rpm apk; do
+    command -v "$tool" >/dev/null && { printf 'packages %s\n' "$tool"; break; }
+  done
+  for tool in stat sha256sum readlink gzip dd flock cp touch sync; do
+    command -v "$tool" >/dev/null || printf 'missing %s\n' "$tool"
+  done
+  CONFIG=/etc/postfix TYPE=
+  if command -v postconf >/dev/null; then
+    set -- $(postconf -dh mail_version config_directory daemon_directory queue_directory 2>/dev/null)
+    printf 'postfix %s\nconfig %s\ndaemons %s\nqueue %s\n' "$1" "$2" "$3" "$4"
+    CONFIG=$2
+    # main.cf may set the type; a main.cf too broken to read leaves the built-in default.
+    TYPE=$(postconf -h default_database_type 2>/dev/null) ||
+      TYPE=$(postconf -dh default_database_type)
+    printf 'default_type %s\n' "$TYPE"
+    printf 'types %s\n' "$(postconf -m | tr '\n' ' ')"
+    read -r pid <"$4/pid/master.pid" 2>/dev/null &&
+      [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = master ] && printf 'master %s\n' "$pid"
+  fi
+  # Debian up to 12 wraps the real unit in one that only runs /bin/true.
+  for dir in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+    [ -e "$dir/postfix.service" ] || continue
+    if grep -q '^ExecStart=/bin/true' "$dir/postfix.service"; then
+      printf 'unit postfix@-.service\n'
+    else
+      printf 'unit postfix.service\n'
+    fi
+    break
+  done
+  return 0
+}
+
+# probe_paths PATH...: one line each, in the order asked.
+probe_paths() {
+  frame states
+  asked='
+'
+  for path; do
+    asked="$asked$path
+"
+    path_state "$path"
+  done
+  # Files we manage and nobody asked about may be orphans: the path, then its state.
+  [ -f "$STATE/paths" ] || return 0
+  frame managed
+  while IFS= read -r path; do
+    case $asked in
+      *"
+$path
+"*) ;;
+      *)
+        printf '%s\n' "$path"
+        path_state "$path" ;;
+    esac
+  done <"$STATE/paths"
+}
+
+# probe_content INDEX PATH KNOWN: the bytes, unless the asker has them.
+probe_content() {
+  [ -f "$2" ] || return 0
+  [ -n "$3" ] && [ "$(digest "$2")" = "$3" ] && return 0
+  if [ "$(stat -L -c %s -- "$2")" -gt 4096 ]; then
+    frame content "$1" gzip
+    gzip -c <"$2"
+  else
+    frame content "$1" plain
+    cat <"$2"
+  fi
+}
+
+# probe_table INDEX PATH TYPE: is the compiled form what postmap makes of this source?
+probe_table() {
+  type=$3
+  [ "$type" = indexed ] && type=$TYPE
+  if [ ! -f "$2$(suffix "$type")" ]; then
+    frame table "$1" "$type" missing
+  elif compiled_line "$2" "$type" | grep -Fqxf - "$STATE/compiled" 2>/dev/null; then
+    frame table "$1" "$type" verified
+  else
+    # A type that cannot be listed gives a digest that agrees with nothing.
+    frame table "$1" "$type" dump \
+      "$( { postmap -s "$type:$2" 2>/dev/null || echo unlisted; } | sort | sha256sum | cut -c 1-64)"
+  fi
+}
+
+probe_packages() {
+  frame packages
+  if command -v dpkg-query >/dev/null; then
+    dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' -- "$@" 2>/dev/null
+  elif command -v rpm >/dev/null; then
+    rpm -q --qf 'installed %{NAME} %{VERSION}-%{RELEASE}\n' -- "$@" 2>/dev/null | grep '^installed '
+  elif command -v apk >/dev/null; then
+    for name; do
+      apk info -e "$name" >/dev/null 2>&1 && printf 'installed %s present\n' "$name"
+    done
+  fi
+  return 0
+}
+
+# probe_unit INDEX NAME: load, active and enabled, in systemd's words on every init system.
+probe_unit() {
+  if [ -d /run/systemd/system ]; then
+    frame unit "$1" $(systemctl show -p LoadState -p ActiveState -p UnitFileState -- "$2" 2>/dev/null)
+  elif [ -x "/etc/init.d/$2" ]; then
+    if command -v rc-service >/dev/null; then
+      rc-service "$2" status >/dev/null 2>&1 && active=active || active=inactive
+      rc-update show 2>/dev/null | grep -q "^ *$2 |.*default" && enabled=enabled || enabled=disabled
+    else
+      service "$2" status >/dev/null 2>&1 && active=active || active=inactive
+      ls /etc/rc[2-5].d/S??"$2" >/dev/null 2>&1 && enabled=enabled || enabled=disabled
+    fi
+    frame unit "$1" LoadState=loaded "ActiveState=$active" "UnitFileState=$enabled"
+  else
+    frame unit "$1" LoadState=not-found ActiveState=inactive UnitFileState=
+  fi
+}
+
+probe_state() {
+  if [ -f "$STATE/manifest.json" ]; then
+    frame manifest
+    cat "$STATE/manifest.json"
+  fi
+  if [ -f "$STATE/pending" ]; then
+    frame pending
+    cat "$STATE/pending"
+  fi
+  return 0
+}
+
+probe_end() {
+  frame end
+}

@@ -1,0 +1,68 @@
+"""Building a remote program: the one place where anything is quoted for a shell.
+
+A program is a library of functions (a `.sh` file of this package) followed by calls of
+them. Arguments are quoted here and nowhere else; bulk data travels behind the script
+as payload and is read by exact length.
+"""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+import shlex
+from functools import cache
+from importlib import resources
+
+#: Payload pieces above this size, in bytes, travel compressed.
+COMPRESS_ABOVE = 2048
+
+
+class Program:
+    """A script in the making. `nonce` marks every frame of its answer."""
+
+    def __init__(self, *libraries: str, nonce: str | None = None) -> None:
+        self.nonce = nonce or secrets.token_hex(16)
+        self._lines = [f"N={quote(self.nonce)}"]
+        self._libraries = libraries
+        self._payload: list[bytes] = []
+
+    def call(self, function: str, *arguments: str | int) -> None:
+        """Append one call of a library function."""
+        words = [function, *(quote(str(argument)) for argument in arguments)]
+        self._lines.append(" ".join(words))
+
+    def send(self, function: str, data: bytes, *arguments: str | int) -> None:
+        """Append a call that reads `data` from the payload.
+
+        The function's first two arguments are how many bytes to take and whether
+        they are compressed (`gzip` or `plain`).
+        """
+        packed = data
+        if len(data) > COMPRESS_ABOVE:
+            packed = gzip.compress(data, 6, mtime=0)
+        how = "plain" if packed is data else "gzip"
+        self.call(function, len(packed), how, *arguments)
+        self._payload.append(packed)
+
+    def script(self) -> bytes:
+        parts = [library(name) for name in ("frames.sh", *self._libraries)]
+        return "\n".join([*parts, *self._lines, ""]).encode("utf-8", "surrogateescape")
+
+    def payload(self) -> bytes:
+        return b"".join(self._payload)
+
+
+def quote(text: str) -> str:
+    """`text` as one word of POSIX sh. Raises ValueError for NUL, which no word can hold."""
+    if "\0" in text:
+        raise ValueError("a NUL byte cannot be passed to a remote program")
+    return shlex.quote(text)
+
+
+@cache
+def library(name: str) -> str:
+    """A `.sh` file of this package without comments and indentation (they travel
+    to every host on every run)."""
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,202 @@
+"""One host's transaction: the program that carries a plan's steps out, and its result.
+
+Order on the host: lock, preconditions, stage, compile, (the place of validation,
+rehearsal and guard), preconditions again, rename, activate, remember. Everything the
+host needs is received before the first rename.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from provisioner.errors import Conflict, Failed, HostError, Locked, Stale
+from provisioner.host import frames
+from provisioner.host.program import Program
+from provisioner.planning.plan import (
+    Compile,
+    Control,
+    HostPlan,
+    MakeDirectory,
+    Remove,
+    Restore,
+    SetAttributes,
+    Step,
+    Write,
+)
+from provisioner.postfix.activation import Activation
+from provisioner.postfix.splice import Splice
+from provisioner.resources.base import Attributes
+
+NONE = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who runs a transaction: the run's ID, and a line others see while it holds the lock."""
+
+    run: str
+    line: str
+
+
+def apply_program(plan: HostPlan, owner: Owner) -> Program:
+    """The program that carries out `plan`, and nothing else."""
+    program = Program("apply.sh")
+    program.call("begin", owner.run, owner.line)
+    for condition in plan.preconditions:
+        program.call("expect", condition.path, condition.signature)
+    for step in plan.steps:
+        _stage(program, step)
+    if plan.manifest is not None:
+        _receive_manifest(program, plan)
+    program.call("sync_staged")
+    # Somebody may have edited while we staged.
+    for condition in plan.preconditions:
+        if not isinstance(_step_at(plan, condition.path), MakeDirectory):
+            program.call("expect", condition.path, condition.signature)
+    if plan.activation is not Activation.NONE:
+        program.call("mark_pending", _word(plan.activation))
+    for step in plan.steps:
+        _swap(program, step)
+    _sync_directories(program, plan)
+    if plan.activation is not Activation.NONE:
+        program.call("activate", _word(plan.activation), plan.postfix_unit, plan.queue_directory)
+    for step in plan.steps:
+        _after(program, step)
+    program.call("finish", owner.run)
+    return program
+
+
+def _word(activation: Activation) -> str:
+    return activation.name.lower()
+
+
+def _step_at(plan: HostPlan, path: str) -> Step | None:
+    return next((s for s in plan.steps if getattr(s, "path", None) == path), None)
+
+
+def _stage(program: Program, step: Step) -> None:
+    match step:
+        case MakeDirectory(path, attributes):
+            program.call("make_directory", path, *_attributes(attributes))
+        case Write(path, digest, content, splices, attributes, type_, keep):
+            if keep:
+                program.call("keep", path)
+            program.call("stage_begin", path)
+            if content is not None:
+                program.send("stage_take", content)
+            else:
+                _stage_splices(program, splices)
+            program.call("stage_end", digest)
+            program.call("stage_attributes", *_attributes(attributes), "0644")
+            if type_:
+                program.call("stage_compile", path, type_)
+        case Restore(path, digest, type_):
+            program.call("stage_begin", path)
+            program.call("stage_kept_copy", digest)
+            program.call("stage_end", digest)
+            program.call("stage_attributes", NONE, NONE, NONE, NONE)
+            if type_:
+                program.call("stage_compile", path, type_)
+        case Compile(path, type_):
+            program.call("stage_compile", path, type_)
+        case Remove(path, keep, _):
+            if keep:
+                program.call("keep", path)
+        case _:
+            pass
+
+
+def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
+    position = 0
+    for splice in splices:
+        if splice.start > position:
+            program.call("stage_keep", position, splice.start - position)
+        if splice.replacement:
+            program.send("stage_take", splice.replacement)
+        position = splice.end
+    program.call("stage_rest", position)
+
+
+def _swap(program: Program, step: Step) -> None:
+    match step:
+        case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
+            program.call("swap", path, type_ or NONE)
+        case Compile(path, type_):
+            program.call("swap_compiled", path, type_)
+        case Remove(path, _, type_):
+            program.call("remove", path, type_ or NONE)
+        case SetAttributes(path, attributes):
+            program.call("attributes", path, *_attributes(attributes))
+        case _:
+            pass
+
+
+def _after(program: Program, step: Step) -> None:
+    match step:
+        case Write(path=path, compile=type_) | Restore(path=path, compile=type_) if type_:
+            program.call("remember_compiled", path, type_)
+        case Compile(path, type_):
+            program.call("remember_compiled", path, type_)
+        case Control(unit, verb):
+            program.call("control", verb, unit)
+        case _:
+            pass
+
+
+def _attributes(attributes: Attributes) -> tuple[str, str, str]:
+    mode = NONE if attributes.mode is None else f"{attributes.mode:04o}"
+    return attributes.owner or NONE, attributes.group or NONE, mode
+
+
+def _sync_directories(program: Program, plan: HostPlan) -> None:
+    paths = [step.path for step in plan.steps if not isinstance(step, Control)]
+    directories = dict.fromkeys(path.rpartition("/")[0] or "/" for path in paths)
+    if directories:
+        program.call("sync_directories", *directories)
+
+
+def _receive_manifest(program: Program, plan: HostPlan) -> None:
+    manifest = plan.manifest or {}
+    text = json.dumps(manifest, sort_keys=True, indent=1) + "\n"
+    program.send("receive", text.encode("ascii"), "manifest.json")
+    resources = manifest["resources"]
+    assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
+    managed = [
+        address.partition(":")[2] for address in resources if address.startswith(("file:", "table:"))
+    ]
+    program.send("receive", "".join(f"{path}\n" for path in managed).encode(), "paths")
+
+
+_ERRORS: dict[str, type[HostError]] = {"stale": Stale, "locked": Locked, "conflict": Conflict}
+_HELP = {
+    "stale": "plan again: the host moved on",
+    "locked": "wait for the other run, or see whether its process is still alive",
+}
+
+
+def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> None:
+    """Return when the host says it is done. Raises `Stale`, `Locked`, `Failed` with its words."""
+    for frame in frames.split(answer, nonce):
+        if frame.kind != "result" or len(frame.words) < 2:
+            continue
+        outcome = frame.words[1]
+        if outcome == "ok":
+            return
+        error = _ERRORS.get(outcome, Failed)
+        message = frame.text().strip() or outcome
+        raise error(host, step, message[:2000], help=_HELP.get(outcome, ""))
+    raise Failed(
+        host,
+        step,
+        "the host did not say how it ended",
+        help="its files are whole; run apply again, it completes what is missing",
+    )
+
+
+def packages_program(names: tuple[str, ...], owner: Owner) -> Program:
+    """The program of the package phase; the caller appends a probe to it."""
+    program = Program("apply.sh", "probe.sh")
+    program.call("begin", owner.run, owner.line)
+    program.call("install_packages", *names)
+    return program

@@ -1,0 +1,108 @@
+"""What a host remembers of us: the manifest in /var/lib/provisioner.
+
+For every address we manage: what stood there before. And what was last *activated*,
+so that a reload that never happened is seen although every file is as desired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from provisioner.postfix import main_cf, master_cf, tables
+from provisioner.resources.base import Before, Resource
+from provisioner.resources.observed import Observed
+from provisioner.resources.table import Table
+
+VERSION = 1
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 in hex of a JSON value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def activated(
+    main_text: str | None, master_text: str | None, resources: Iterable[Resource]
+) -> dict[str, str]:
+    """Digests of all that running Postfix processes hold in memory.
+
+    Logical content, not bytes: a comment edited by hand asks for no reload.
+    """
+    found = {}
+    if main_text is not None:
+        parameters = main_cf.parse(main_text).parameters
+        found["main.cf"] = digest_of({name: entry.value for name, entry in parameters.items()})
+    if master_text is not None:
+        services = master_cf.parse(master_text).services
+        found["master.cf"] = digest_of(
+            sorted(repr(master_cf.canonical(service)) for service in services.values())
+        )
+    for each in resources:
+        if isinstance(each, Table) and each.type in tables.READ_ONCE:
+            found[each.path] = each.digest
+    return found
+
+
+def observed_activated(observed: Observed, wanted: Mapping[str, str]) -> dict[str, str]:
+    """The same digests, of what stands in the files now, for the keys in `wanted`."""
+    now = activated(observed.main_text, observed.master_text, ())
+    for key in wanted:
+        if key.startswith("/") and key in observed.paths:
+            now[key] = observed.paths[key].digest
+    return {key: value for key, value in now.items() if key in wanted}
+
+
+def remembered(manifest: Mapping[str, Any] | None) -> dict[str, Before]:
+    """Each managed address with what stood there before us."""
+    if not manifest:
+        return {}
+    return {
+        address: Before(**entry["before"]) for address, entry in manifest["resources"].items()
+    }
+
+
+def table_type(manifest: Mapping[str, Any], address: str) -> str:
+    """The type a managed table was compiled as, empty if none."""
+    return str(manifest["resources"][address].get("type", ""))
+
+
+def build(
+    resources: Iterable[Resource],
+    observed: Observed,
+    *,
+    keep: Mapping[str, Any],
+    activated_after: Mapping[str, str],
+    inventory: Mapping[str, str],
+) -> dict[str, Any]:
+    """The manifest after this plan. `keep` are entries of orphans that stay managed."""
+    old = (observed.manifest or {}).get("resources", {})
+    entries: dict[str, Any] = dict(keep)
+    for each in resources:
+        if each.address in old:
+            entry = dict(old[each.address])
+        else:
+            entry = {"before": asdict(each.before(observed))}
+        if isinstance(each, Table):
+            entry["type"] = each.resolved_type(observed)
+        entries[each.address] = entry
+    return {
+        "version": VERSION,
+        "inventory": dict(inventory),
+        "resources": entries,
+        "activated": dict(activated_after),
+    }
+
+
+def same(left: Mapping[str, Any] | None, right: Mapping[str, Any]) -> bool:
+    """Equal but for the commit, which is information and no reason to write."""
+    return left is not None and _without_commit(left) == _without_commit(right)
+
+
+def _without_commit(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    inventory = {k: v for k, v in manifest.get("inventory", {}).items() if k == "id"}
+    return {**manifest, "inventory": inventory}

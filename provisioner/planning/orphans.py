@@ -1,0 +1,120 @@
+"""What we managed and nobody declares any more: found always, removed on request.
+
+Removing an orphan puts back what stood there before us. Packages stay installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from provisioner.planning import manifest
+from provisioner.planning.plan import Orphan
+from provisioner.postfix import master_cf, tables
+from provisioner.resources.base import (
+    Action,
+    Before,
+    Change,
+    CompileTable,
+    Effect,
+    Origin,
+    RemovePath,
+    Resource,
+    RestorePath,
+)
+from provisioner.resources.file import describe, octal
+from provisioner.resources.observed import Observed, PathKind
+from provisioner.resources.parameter import Parameter
+from provisioner.resources.service import MasterService
+from provisioner.resources.unit import Unit
+
+_ORIGIN = Origin("(none)", "no role declares it any more")
+
+
+def find(resources: Iterable[Resource], remembered: Mapping[str, Any] | None) -> list[Orphan]:
+    """The managed addresses that `resources` no longer declare."""
+    declared = {each.address for each in resources}
+    return [
+        Orphan(address, _describe(before))
+        for address, before in manifest.remembered(remembered).items()
+        if address not in declared
+    ]
+
+
+def entries(orphaned: Iterable[Orphan], remembered: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The manifest entries of orphans that are kept, so that they stay removable."""
+    known = (remembered or {}).get("resources", {})
+    return {orphan.address: known[orphan.address] for orphan in orphaned}
+
+
+def removal(orphaned: Sequence[Orphan], observed: Observed) -> list[Change]:
+    """The changes that put back what stood at each orphan's address before us."""
+    before = manifest.remembered(observed.manifest)
+    changes: list[Change] = []
+    for orphan in orphaned:
+        changes += _put_back(orphan.address, before[orphan.address], observed)
+    return changes
+
+
+def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Change]:
+    kind, _, name = address.partition(":")
+    if kind == "parameter":
+        return list(Parameter(_ORIGIN, name, before.value).diff(observed)) or [_forget(address)]
+    if kind == "service":
+        service_name, _, type_ = name.rpartition("/")
+        parsed = master_cf.parse(f"{before.value}\n").entries if before.value else ()
+        service = MasterService(_ORIGIN, service_name, type_, parsed[0] if parsed else None)
+        return list(service.diff(observed)) or [_forget(address)]
+    if kind == "unit" and before.value and name in observed.units:
+        active, _, enabled = before.value.partition(" ")
+        unit = Unit(_ORIGIN, name, active == "active", enabled == "enabled")
+        return list(unit.diff(observed)) or [_forget(address)]
+    if kind in ("file", "table"):
+        return _put_back_path(address, name, before, observed)
+    return [_forget(address)]
+
+
+def _put_back_path(
+    address: str, path: str, before: Before, observed: Observed
+) -> Iterable[Change]:
+    type_ = manifest.table_type(observed.manifest or {}, address)
+    state = observed.paths[path]
+    if not before.present and state.kind is PathKind.MISSING:
+        return [_forget(address)]
+    if not before.present:
+        return [
+            Change(
+                address,
+                Action.DELETE,
+                before=describe(state),
+                origin=_ORIGIN,
+                effects=(RemovePath(path, type_),),
+            )
+        ]
+    if not before.digest or state.digest == before.digest:
+        return [_forget(address)]
+    effects: list[Effect] = [RestorePath(path, before.digest)]
+    if type_ in tables.COMPILED:
+        effects.append(CompileTable(path, type_))
+    return [
+        Change(
+            address,
+            Action.CREATE if state.kind is PathKind.MISSING else Action.UPDATE,
+            before="managed content",
+            after=f"the content from before it was managed ({_describe(before)})",
+            origin=_ORIGIN,
+            effects=tuple(effects),
+        )
+    ]
+
+
+def _forget(address: str) -> Change:
+    return Change(address, Action.ADOPT, notes=("stays as it is and is no longer managed",))
+
+
+def _describe(before: Before) -> str:
+    if not before.present:
+        return "absent"
+    if before.value is not None:
+        return before.value.splitlines()[0][:80] if before.value else "(empty)"
+    return f"file {before.owner}:{before.group} {octal(before.mode)}"

@@ -1,0 +1,133 @@
+"""Saved plans: what `plan -o FILE` writes and `apply FILE` reads.
+
+A saved plan is bound to the tool version and to each host's desired state; each host's
+plan is bound by its preconditions to what was observed there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from provisioner import __version__
+from provisioner.errors import InputError
+from provisioner.marks import Mark
+from provisioner.planning.plan import HostPlan
+from provisioner.postfix import sensitive
+from provisioner.resources.base import Change
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedHost:
+    """One host's plan and the key the host showed when it was planned (SHA256:…)."""
+
+    plan: HostPlan
+    host_key: str = ""
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """`inventory` as in `Desired.inventory`; `prune` as it was planned with."""
+
+    hosts: Mapping[str, SavedHost]
+    inventory: Mapping[str, str] = field(default_factory=dict)
+    prune: bool = False
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+_ADAPTER: TypeAdapter[SavedPlan] = TypeAdapter(SavedPlan)
+
+
+def dump(plan: SavedPlan) -> str:
+    """The file's text. Raises `InputError` where it would have to hold a secret."""
+    for host, saved in plan.hosts.items():
+        _refuse_secrets(host, saved.plan)
+    content = json.loads(_ADAPTER.dump_json(plan))
+    for saved_host in content["hosts"].values():
+        for change in saved_host["plan"]["changes"]:
+            del change["effects"]  # the steps say it all
+    body = {"format": FORMAT, "provisioner": __version__, "plan": content}
+    return json.dumps({**body, "digest": _digest(body)}, indent=1, sort_keys=True) + "\n"
+
+
+def load(text: str, file: str) -> SavedPlan:
+    """Raises `InputError` for a file that is no plan of this version, or was changed."""
+    mark = Mark(file)
+    again = "plan again with this version: provisioner plan -o FILE"
+    try:
+        whole = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"not a saved plan: {error}", mark=mark, help=again) from error
+    if not isinstance(whole, dict) or "digest" not in whole or "plan" not in whole:
+        raise InputError("not a saved plan", mark=mark, help=again)
+    digest = whole.pop("digest")
+    if whole.get("format") != FORMAT or whole.get("provisioner") != __version__:
+        raise InputError(
+            f"saved by provisioner {whole.get('provisioner')}, this is {__version__}",
+            mark=mark,
+            help=again,
+        )
+    if digest != _digest(whole):
+        raise InputError("the saved plan was changed after it was written", mark=mark, help=again)
+    try:
+        return _ADAPTER.validate_json(json.dumps(whole["plan"]))
+    except ValidationError as error:
+        raise InputError(f"not a saved plan: {error}", mark=mark, help=again) from error
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_secrets(host: str, plan: HostPlan) -> None:
+    """Values from before us travel in the manifest; some settings hold passwords."""
+    resources = (plan.manifest or {}).get("resources", {})
+    assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
+    for address, entry in resources.items():
+        kind, _, name = address.partition(":")
+        value = entry["before"].get("value") or ""
+        parameter = name if kind == "parameter" else ""
+        if kind in ("parameter", "service") and sensitive.is_sensitive(parameter, value):
+            raise InputError(
+                f"{host}: {address} holds a secret today, which a saved plan must not carry",
+                help="apply this host without a saved plan",
+            )
+
+
+_CHANGES: TypeAdapter[tuple[Change, ...]] = TypeAdapter(tuple[Change, ...])
+
+
+def document(plan: HostPlan) -> dict[str, Any]:
+    """One host's plan for `--json`: what a person is shown, as data."""
+    changes = json.loads(_CHANGES.dump_json(plan.changes, exclude={"__all__": {"effects"}}))
+    for change in changes:
+        change["activation"] = str(_activation_name(change["activation"]))
+    return {
+        "changes": changes,
+        "unchanged": plan.unchanged,
+        "packages": list(plan.packages),
+        "known_after_install": list(plan.known_after_install),
+        "activation": str(plan.activation),
+        "reasons": list(plan.reasons),
+        "orphans": [{"address": o.address, "before": o.before} for o in plan.orphans],
+        "warnings": list(plan.warnings),
+        "errors": [str(error.message) for error in plan.errors],
+        "desired": plan.desired_digest,
+        "managed_elsewhere": plan.rival,
+        "facts": dict(plan.facts),
+    }
+
+
+def _activation_name(value: int) -> str:
+    from provisioner.postfix.activation import Activation
+
+    return str(Activation(value))

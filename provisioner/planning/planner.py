@@ -1,0 +1,181 @@
+"""From desired and observed state to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from provisioner.diagnostics import Diagnostic
+from provisioner.planning import manifest, orphans
+from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
+from provisioner.planning.steps import StepBuilder
+from provisioner.postfix.activation import Activation
+from provisioner.resources.base import Action, Change, InstallPackages, Resource
+from provisioner.resources.observed import Observed, Request
+from provisioner.resources.restriction import RestrictionList
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One host's desired state: composed resources, in the order they were declared.
+
+    `inventory` says who wants it (`id`, and as information `commit`).
+    """
+
+    host: str
+    resources: tuple[Resource, ...]
+    inventory: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of all that is desired; equal digests mean equal desire."""
+        return manifest.digest_of(sorted((r.address, r.identity()) for r in self.resources))
+
+    def requests(self) -> Iterable[Request]:
+        for each in self.resources:
+            yield from each.requests()
+
+
+def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> HostPlan:
+    """The plan for one host. Never raises for what a host holds: see `HostPlan.errors`."""
+    changes, errors = _differences(desired.resources, observed)
+    packages = tuple(
+        name
+        for change in changes
+        for effect in change.effects
+        if isinstance(effect, InstallPackages)
+        for name in effect.names
+    )
+    base = HostPlan(
+        host=desired.host,
+        desired_digest=desired.digest,
+        rival=_rival(desired, observed),
+        postfix_unit=observed.facts.postfix_unit,
+        queue_directory=observed.facts.queue_directory,
+        facts={"postfix": observed.facts.postfix_version, "system": observed.facts.system},
+        lists=_lists(desired.resources, changes),
+    )
+    if packages:
+        later = tuple(error.message.split(":", 1)[0] for error in errors)
+        return replace(base, changes=tuple(changes), packages=packages, known_after_install=later)
+    if errors:
+        return replace(base, errors=tuple(errors))
+    return _whole_plan(base, desired, observed, changes, prune)
+
+
+def _whole_plan(
+    base: HostPlan, desired: Desired, observed: Observed, changes: list[Change], prune: bool
+) -> HostPlan:
+    orphaned = orphans.find(desired.resources, observed.manifest)
+    if prune:
+        changes += orphans.removal(orphaned, observed)
+    steps = StepBuilder(observed)
+    for change in changes:
+        for effect in change.effects:
+            steps.add(effect)
+    built = steps.finish()
+    level, reasons = _activation(changes)
+    wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources)
+    if not changes or level is Activation.NONE:
+        pending = _pending(observed, wanted)
+        if pending:
+            changes.append(pending)
+            level, reasons = pending.activation, (pending.reason,)
+    kept = {} if prune else orphans.entries(orphaned, observed.manifest)
+    after = manifest.build(
+        desired.resources,
+        observed,
+        keep=kept,
+        activated_after=wanted,
+        inventory=desired.inventory,
+    )
+    remembered = manifest.same(observed.manifest, after)
+    if not remembered and not changes:
+        changes.append(_adoption(after, observed.manifest))
+    if level is not Activation.NONE and not (observed.facts.postfix_running):
+        level, reasons = Activation.NONE, (*reasons, "Postfix is not running: nothing to reload")
+    return replace(
+        base,
+        changes=tuple(changes),
+        steps=built,
+        activation=level,
+        reasons=reasons,
+        preconditions=_preconditions(built, observed),
+        orphans=() if prune else tuple(orphaned),
+        manifest=None if remembered else after,
+        unchanged=len(desired.resources) - len({c.address for c in changes}),
+    )
+
+
+def _differences(
+    resources: Sequence[Resource], observed: Observed
+) -> tuple[list[Change], list[Diagnostic]]:
+    changes: list[Change] = []
+    errors: list[Diagnostic] = []
+    for each in resources:
+        try:
+            changes += each.diff(observed)
+        except ValueError as error:
+            errors.append(Diagnostic(f"{each.address}: {error}", each.origin.mark))
+    return changes, errors
+
+
+def _activation(changes: Iterable[Change]) -> tuple[Activation, tuple[str, ...]]:
+    """The strongest activation any change asks for, and every reason for that one."""
+    asked = list(changes)
+    level = max((change.activation for change in asked), default=Activation.NONE)
+    if level is Activation.NONE:
+        return level, ()
+    return level, tuple(
+        dict.fromkeys(change.reason for change in asked if change.activation is level)
+    )
+
+
+def _pending(observed: Observed, wanted: Mapping[str, str]) -> Change | None:
+    """The activation that an earlier run, or a person, left undone."""
+    if observed.pending:
+        word = observed.pending.split()[0]
+        level = Activation.RESTART if word == "restart" else Activation.RELOAD
+        reason = "an interrupted run changed files that running processes have not read"
+        return Change("postfix", Action.ACTIVATE, reason=reason, activation=level)
+    told: Mapping[str, str] = (observed.manifest or {}).get("activated", {})
+    stale = [name for name, value in wanted.items() if told.get(name, value) != value]
+    if not stale:
+        return None
+    reason = f"{', '.join(stale)} changed since the last activation and were not reloaded by us"
+    return Change("postfix", Action.ACTIVATE, reason=reason, activation=Activation.RELOAD)
+
+
+def _adoption(after: Mapping[str, Any], before: Mapping[str, Any] | None) -> Change:
+    known = (before or {}).get("resources", {})
+    new = [address for address in after["resources"] if address not in known]
+    note = (
+        f"{len(new)} resources are already as desired and will be remembered as managed"
+        if new
+        else "what the host remembers of this inventory is brought up to date"
+    )
+    return Change("manifest", Action.ADOPT, notes=(note,))
+
+
+def _rival(desired: Desired, observed: Observed) -> str:
+    """The other inventory that manages this host, if there is one."""
+    told = (observed.manifest or {}).get("inventory", {})
+    if not told.get("id") or told.get("id") == desired.inventory.get("id"):
+        return ""
+    return str(told.get("name") or told["id"])
+
+
+def _lists(resources: Iterable[Resource], changes: Iterable[Change]) -> tuple[ComposedList, ...]:
+    """The restriction lists that this plan changes, as they will stand."""
+    touched = {change.address for change in changes}
+    return tuple(
+        ComposedList(each.name, each.entries)
+        for each in resources
+        if isinstance(each, RestrictionList) and each.address in touched and each.entries
+    )
+
+
+def _preconditions(steps: Iterable[Step], observed: Observed) -> tuple[Precondition, ...]:
+    paths = dict.fromkeys(step.path for step in steps if not isinstance(step, Control))
+    return tuple(Precondition(path, observed.paths[path].signature) for path in paths)

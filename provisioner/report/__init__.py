@@ -1,0 +1,1 @@
+"""Renderers of plans, outcomes and events. They decide nothing."""

@@ -1,0 +1,1 @@
+"""Kinds of resources: one module a kind, pure data and functions."""

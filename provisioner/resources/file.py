@@ -1,0 +1,210 @@
+"""Files and directories owned whole: content, owner, group, mode, or absence."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from provisioner.diagnostics import printable
+from provisioner.postfix.activation import Activation
+from provisioner.resources.base import (
+    KEEP,
+    Action,
+    Attributes,
+    Before,
+    Change,
+    MakeDirectory,
+    RemovePath,
+    Resource,
+    SetAttributes,
+    TextDiff,
+    WriteFile,
+)
+from provisioner.resources.observed import FileRequest, Observed, PathKind, PathState, Request
+from provisioner.secrets import MASK
+
+
+class FileState(StrEnum):
+    FILE = "file"
+    DIRECTORY = "directory"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class File(Resource):
+    """A whole file, a directory, or their absence.
+
+    `content` is bytes; a text that lacks its final newline gets one. Owner, group and
+    mode of None are left as they are (root:root, 0644 or 0755 when new). `secret`
+    content is never shown. `activation` is what a change of content asks of Postfix.
+    """
+
+    kind: ClassVar[str] = "file"
+    path: str
+    state: FileState = FileState.FILE
+    content: bytes = b""
+    attributes: Attributes = KEEP
+    secret: bool = False
+    activation: Activation = Activation.NONE
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        if self.content and not self.content.endswith(b"\n"):
+            object.__setattr__(self, "content", self.content + b"\n")
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def requests(self) -> Iterable[Request]:
+        wanted = self.state is FileState.FILE and not self.secret
+        return (FileRequest(self.path, content=wanted, known=self.digest if wanted else ""),)
+
+    def identity(self) -> object:
+        return [self.state.value, self.digest, *astuple(self.attributes)]
+
+    def diff(self, observed: Observed) -> Iterable[Change]:
+        state = observed.path(self.path)
+        if self.state is FileState.ABSENT:
+            return self._removal(state)
+        if self.state is FileState.DIRECTORY:
+            return self._directory(state)
+        if state.kind not in (PathKind.FILE, PathKind.MISSING):
+            raise ValueError(f"{self.path} is a {state.kind.value}, a file is wanted there")
+        if state.kind is PathKind.FILE and state.digest == self.digest:
+            return attribute_changes(self, self.path, self.attributes, state)
+        text_diff = None
+        if not self.secret:
+            text_diff = unified(self.path, state.content or b"", self.content)
+        return (
+            Change(
+                self.address,
+                Action.CREATE if state.kind is PathKind.MISSING else Action.UPDATE,
+                before=None if state.kind is PathKind.MISSING else describe(state),
+                after=MASK if self.secret else f"{len(self.content)} bytes",
+                origin=self.origin,
+                notes=attribute_notes(self.attributes, state),
+                diff=text_diff,
+                effects=(WriteFile(self.path, self.content, self.attributes),),
+                activation=self.activation,
+                reason=f"{self.path} changes" if self.activation else "",
+            ),
+        )
+
+    def _removal(self, state: PathState) -> Iterable[Change]:
+        if state.kind is PathKind.MISSING:
+            return ()
+        return (
+            Change(
+                self.address,
+                Action.DELETE,
+                before=describe(state),
+                origin=self.origin,
+                effects=(RemovePath(self.path),),
+                activation=self.activation,
+            ),
+        )
+
+    def _directory(self, state: PathState) -> Iterable[Change]:
+        if state.kind is PathKind.DIRECTORY:
+            return attribute_changes(self, self.path, self.attributes, state)
+        if state.kind is not PathKind.MISSING:
+            raise ValueError(f"{self.path} is a {state.kind.value}, a directory is wanted there")
+        return (
+            Change(
+                self.address,
+                Action.CREATE,
+                after="directory",
+                origin=self.origin,
+                notes=attribute_notes(self.attributes, state),
+                effects=(MakeDirectory(self.path, self.attributes),),
+            ),
+        )
+
+    def before(self, observed: Observed) -> Before:
+        return before_of_path(observed.path(self.path))
+
+
+# ---- shared with tables, which are files too ----------------------------------------
+
+
+def check_path(path: str) -> None:
+    """Raises ValueError for a path that is not absolute, plain and clean."""
+    parts = path.split("/")
+    if not path.startswith("/") or path.endswith("/") or any(p in ("", ".", "..") for p in parts[1:]):
+        raise ValueError(f"{printable(path)!r} is not a clean absolute path")
+    if printable(path) != path or "\t" in path:
+        raise ValueError(f"{printable(path)!r} has control characters in it")
+
+
+def describe(state: PathState) -> str:
+    """A path's state in one line."""
+    size = f" {state.size} bytes" if state.kind is PathKind.FILE else ""
+    return f"{state.kind.value}{size} {state.owner}:{state.group} {state.mode:04o}"
+
+
+def attribute_notes(wanted: Attributes, state: PathState) -> tuple[str, ...]:
+    """`owner a -> b` and the like, for what differs or is set on something new."""
+    rows = (
+        ("owner", wanted.owner, state.owner),
+        ("group", wanted.group, state.group),
+        ("mode", octal(wanted.mode), octal(state.mode)),
+    )
+    new = state.kind is PathKind.MISSING
+    return tuple(
+        f"{label} {want}" if new else f"{label} {have} -> {want}"
+        for label, want, have in rows
+        if want is not None and (new or want != have)
+    )
+
+
+def octal(mode: int | None) -> str | None:
+    return None if mode is None else f"{mode:04o}"
+
+
+def attribute_changes(
+    resource: Resource, path: str, wanted: Attributes, state: PathState
+) -> Iterable[Change]:
+    """The change of owner, group or mode alone, if any is needed."""
+    notes = attribute_notes(wanted, state)
+    if not notes:
+        return ()
+    return (
+        Change(
+            resource.address,
+            Action.UPDATE,
+            before=describe(state),
+            after=", ".join(notes),
+            origin=resource.origin,
+            effects=(SetAttributes(path, wanted),),
+        ),
+    )
+
+
+def before_of_path(state: PathState) -> Before:
+    """What to remember of a path; the host keeps the copy under its digest."""
+    if state.kind is PathKind.MISSING:
+        return Before(present=False)
+    return Before(
+        present=True,
+        digest=state.digest or None,
+        owner=state.owner,
+        group=state.group,
+        mode=state.mode,
+    )
+
+
+def unified(path: str, old: bytes, new: bytes, context: int = 3) -> TextDiff:
+    """A unified diff of two texts, control characters made visible."""
+    before = old.decode("utf-8", "replace").splitlines()
+    after = new.decode("utf-8", "replace").splitlines()
+    lines = difflib.unified_diff(before, after, path, path, lineterm="", n=context)
+    return TextDiff(tuple(printable(line) for line in lines))

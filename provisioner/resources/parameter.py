@@ -1,0 +1,113 @@
+"""A main.cf parameter (postconf(5)): present with a value, set to empty, or absent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from provisioner.postfix import activation, main_cf, restrictions, sensitive, tables
+from provisioner.postfix.version import Version
+from provisioner.resources.base import Action, Before, Change, Resource, SetParameter
+from provisioner.resources.observed import Observed, Request
+
+
+_RESTRICTION_LIST = re.compile(r"smtpd_[a-z_]+_restrictions")
+
+
+@dataclass(frozen=True)
+class Parameter(Resource):
+    """`value` is the logical value, `""` sets it to empty, None removes it.
+
+    With `fold` the value is a list: it is written one item a line and compared item
+    by item, so that commas and line ends make no difference.
+    A map type `indexed:` in it becomes the type the host really has.
+    """
+
+    kind: ClassVar[str] = "parameter"
+    parameter: str
+    value: str | None
+    fold: bool = False
+
+    def __post_init__(self) -> None:
+        if self.value is not None:
+            main_cf.check_value(self.parameter, self.value, fold=self.fold)
+
+    @property
+    def name(self) -> str:
+        return self.parameter
+
+    def requests(self) -> Iterable[Request]:
+        return ()
+
+    def identity(self) -> object:
+        return [self.value, self.fold]
+
+    def resolved(self, observed: Observed) -> str | None:
+        """The value for this host: symbolic map types made real."""
+        if self.value is None:
+            return None
+        return tables.substitute(self.value, indexed_type(observed))
+
+    def diff(self, observed: Observed) -> Iterable[Change]:
+        if observed.main_cf is None:
+            raise ValueError(f"there is no {observed.main_cf_path}")
+        entry = observed.main_cf.parameters.get(self.parameter)
+        current = entry.value if entry else None
+        desired = self.resolved(observed)
+        occurrences = sum(1 for each in observed.main_cf.entries if each.name == self.parameter)
+        same = _same(entry, desired, self.fold)
+        if same and occurrences <= 1:
+            return ()
+        notes = []
+        if occurrences > 1:
+            notes.append(
+                f"stands {occurrences} times in the file: the last one counts, "
+                "the earlier are removed"
+            )
+        if same:
+            level, reason = activation.Activation.NONE, ""
+        else:
+            level, reason = activation.for_parameter(
+                self.parameter, current, desired, Version.parse(observed.facts.postfix_version)
+            )
+        if desired is None:
+            action = Action.DELETE
+        else:
+            action = Action.CREATE if current is None else Action.UPDATE
+        return (
+            Change(
+                self.address,
+                action,
+                before=_shown(self.parameter, current),
+                after=_shown(self.parameter, desired),
+                origin=self.origin,
+                notes=tuple(notes),
+                effects=(SetParameter(self.parameter, desired, self.fold),),
+                activation=level,
+                reason=reason,
+            ),
+        )
+
+    def before(self, observed: Observed) -> Before:
+        current = observed.main_cf.get(self.parameter) if observed.main_cf else None
+        return Before(present=current is not None, value=current)
+
+
+def indexed_type(observed: Observed) -> str:
+    """What `indexed:` means on this host (DATABASE_README)."""
+    facts = observed.facts
+    return tables.resolve_indexed(set(facts.map_types), facts.default_database_type)
+
+
+def _same(current: main_cf.Parameter | None, desired: str | None, fold: bool) -> bool:
+    if current is None or desired is None:
+        return current is None and desired is None
+    if _RESTRICTION_LIST.fullmatch(current.name):
+        return restrictions.same_list(current.value, desired)
+    return main_cf.same_value(current, desired, fold=fold)
+
+
+def _shown(name: str, value: str | None) -> str | None:
+    return None if value is None else sensitive.mask(name, value)

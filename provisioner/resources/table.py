@@ -1,0 +1,182 @@
+"""A lookup table owned whole, with its compiled form (postmap(1), DATABASE_README)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from typing import ClassVar
+
+from provisioner.postfix import tables
+from provisioner.postfix.activation import Activation, for_table
+from provisioner.resources.base import (
+    KEEP,
+    Action,
+    Attributes,
+    Before,
+    Change,
+    CompileTable,
+    Effect,
+    KeyedDiff,
+    Resource,
+    TextDiff,
+    WriteFile,
+)
+from provisioner.resources.file import (
+    attribute_changes,
+    attribute_notes,
+    before_of_path,
+    check_path,
+    describe,
+    unified,
+)
+from provisioner.resources.observed import (
+    FileRequest,
+    Observed,
+    PathKind,
+    PathState,
+    Request,
+    TableRequest,
+)
+from provisioner.resources.parameter import indexed_type
+
+
+@dataclass(frozen=True)
+class Table(Resource):
+    """A lookup table. `type` `indexed` becomes what the host supports and prefers.
+
+    Indexed tables hold `entries` (key, value) and are compiled; pattern tables
+    (regexp, pcre, cidr) hold `text` as written and are read once by each process,
+    so that a change of theirs needs a reload.
+    """
+
+    kind: ClassVar[str] = "table"
+    path: str
+    type: str = "indexed"
+    entries: tuple[tables.Entry, ...] = ()
+    text: str | None = None
+    attributes: Attributes = KEEP
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        self.content  # noqa: B018 - raises ValueError for entries no table can hold
+
+    @property
+    def name(self) -> str:
+        return self.path
+
+    @property
+    def content(self) -> bytes:
+        text = tables.render(self.entries, self.type) if self.text is None else self.text
+        if text and not text.endswith("\n"):
+            text += "\n"
+        return text.encode("utf-8", "surrogateescape")
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def requests(self) -> Iterable[Request]:
+        yield FileRequest(self.path, content=True, known=self.digest)
+        if self.type == "indexed" or self.type in tables.COMPILED:
+            yield TableRequest(self.path, self.type)
+
+    def identity(self) -> object:
+        return [self.type, self.digest, *astuple(self.attributes)]
+
+    def resolved_type(self, observed: Observed) -> str:
+        real = indexed_type(observed) if self.type == "indexed" else self.type
+        if observed.facts.map_types and real not in observed.facts.map_types:
+            raise ValueError(
+                f"Postfix on this host has no table type {real!r} (postconf -m); "
+                f"it has: {', '.join(sorted(observed.facts.map_types))}"
+            )
+        return real
+
+    def diff(self, observed: Observed) -> Iterable[Change]:
+        real = self.resolved_type(observed)
+        state = observed.path(self.path)
+        if state.kind not in (PathKind.FILE, PathKind.MISSING):
+            raise ValueError(f"{self.path} is a {state.kind.value}, a table is wanted there")
+        compiled = real in tables.COMPILED
+        if state.digest != self.digest:
+            return (self._rewrite(state, real, compiled),)
+        changes = list(attribute_changes(self, self.path, self.attributes, state))
+        fault = self._compiled_fault(observed) if compiled else ""
+        if fault:
+            changes.append(
+                Change(
+                    self.address,
+                    Action.COMPILE,
+                    before=fault,
+                    after=f"compiled as {real}",
+                    origin=self.origin,
+                    effects=(CompileTable(self.path, real),),
+                )
+            )
+        return changes
+
+    def _rewrite(self, state: PathState, real: str, compiled: bool) -> Change:
+        effects: list[Effect] = [WriteFile(self.path, self.content, self.attributes)]
+        if compiled:
+            effects.append(CompileTable(self.path, real))
+        new = state.kind is PathKind.MISSING
+        # A new table is first opened by the processes that a changed main.cf starts.
+        level, reason = (Activation.NONE, "") if new else for_table(real)
+        return Change(
+            self.address,
+            Action.CREATE if new else Action.UPDATE,
+            before=None if new else describe(state),
+            after=f"{real}, {self._size()}",
+            origin=self.origin,
+            notes=attribute_notes(self.attributes, state),
+            diff=self._content_diff(state),
+            effects=tuple(effects),
+            activation=level,
+            reason=reason,
+        )
+
+    def _size(self) -> str:
+        count = len(self.entries) if self.text is None else self.text.count("\n")
+        unit = "entry" if self.text is None else "line"
+        plural = {"entry": "entries", "line": "lines"}[unit]
+        return f"{count} {unit if count == 1 else plural}"
+
+    def _content_diff(self, state: PathState) -> KeyedDiff | TextDiff:
+        old = state.content or b""
+        if self.text is not None:
+            return unified(self.path, old, self.content)
+        return keyed_diff(tables.parse(old.decode("utf-8", "surrogateescape")).values, self.entries)
+
+    def _compiled_fault(self, observed: Observed) -> str:
+        """Why the compiled form must be made anew; empty when it is right."""
+        found = observed.compiled.get(self.path)
+        if found is None or not found.present:
+            return "compiled form missing"
+        if found.verified:
+            return ""
+        expected = hashlib.sha256(
+            tables.dump(self.entries).encode("utf-8", "surrogateescape")
+        ).hexdigest()
+        if found.dump == expected:
+            return ""
+        if not found.dump:
+            return "compiled form of unknown age"
+        return "compiled form differs from its source"
+
+    def before(self, observed: Observed) -> Before:
+        return before_of_path(observed.path(self.path))
+
+
+def keyed_diff(before: Mapping[str, str], entries: Iterable[tables.Entry]) -> KeyedDiff:
+    """The difference of two tables by key, in the order of the new one."""
+    after = {tables.fold_key(entry.key): entry.value for entry in entries}
+    return KeyedDiff(
+        added=tuple((key, value) for key, value in after.items() if key not in before),
+        removed=tuple((key, value) for key, value in before.items() if key not in after),
+        changed=tuple(
+            (key, before[key], value)
+            for key, value in after.items()
+            if key in before and before[key] != value
+        ),
+    )

@@ -1,0 +1,69 @@
+"""Roles: modules that turn options into desired resources.
+
+A role is a folder with a `role.py` that holds a pydantic model `Options` (derived
+from `RoleOptions`; its docstrings are the documentation) and a pure function
+`resources(options, host)` that yields resources. Everything a role may use is
+importable from here.
+"""
+
+from provisioner.postfix.tables import Entry
+from provisioner.resources.base import Attributes, Origin, Resource
+from provisioner.resources.file import File, FileState
+from provisioner.resources.package import Package
+from provisioner.resources.parameter import Parameter
+from provisioner.resources.restriction import (
+    CLIENT,
+    DATA,
+    END_OF_DATA,
+    ETRN,
+    HELO,
+    LISTS,
+    RECIPIENT,
+    RELAY,
+    SENDER,
+    Contribution,
+    Layout,
+    Mode,
+    RestrictionEntry,
+    RestrictionLayout,
+    Stage,
+    verbatim,
+)
+from provisioner.resources.service import HOST_CHROOT, MasterService
+from provisioner.resources.table import Table
+from provisioner.resources.unit import Unit
+from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
+
+__all__ = [
+    "CLIENT",
+    "DATA",
+    "END_OF_DATA",
+    "ETRN",
+    "HELO",
+    "HOST_CHROOT",
+    "LISTS",
+    "RECIPIENT",
+    "RELAY",
+    "SENDER",
+    "Attributes",
+    "Contribution",
+    "Entry",
+    "File",
+    "FileState",
+    "HostContext",
+    "Layout",
+    "MailFacts",
+    "MasterService",
+    "Mode",
+    "Origin",
+    "Package",
+    "Parameter",
+    "Resource",
+    "RestrictionEntry",
+    "RestrictionLayout",
+    "RoleOptions",
+    "Stage",
+    "Table",
+    "Unit",
+    "verbatim",
+]

@@ -1,0 +1,141 @@
+"""Inventory, site and roles in, desired state out. Pure but for importing the roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from provisioner.diagnostics import Diagnostic
+from provisioner.errors import InputError
+from provisioner.inventory import Host
+from provisioner.inventory.site import RoleRef
+from provisioner.marks import Map
+from provisioner.planning.planner import Desired
+from provisioner.resources.base import Resource
+from provisioner.resources.restriction import ComposeError, Contribution, compose
+from provisioner.roles.interface import HostContext, MailFacts
+from provisioner.roles.loading import RoleLibrary
+from provisioner.roles.options import validate
+
+#: A variable that, where it is set, holds all options of all roles (and `mail`), so that
+#: an inventory that already uses a role's name for something else can stay as it is.
+UMBRELLA = "provisioner"
+
+
+@dataclass
+class Findings:
+    """What is wrong with the options of some hosts: each thing once, with the hosts."""
+
+    hosts: dict[Diagnostic, list[str]] = field(default_factory=dict)
+
+    def add(self, host: str, found: Iterable[Diagnostic]) -> None:
+        for each in found:
+            self.hosts.setdefault(each, []).append(host)
+
+    def raise_if_any(self) -> None:
+        """Raises one `InputError` with all of them."""
+        if not self.hosts:
+            return
+        raise InputError.of(
+            Diagnostic(_with_hosts(each.message, hosts), each.mark, each.help)
+            for each, hosts in sorted(self.hosts.items(), key=lambda item: _place(item[0]))
+        )
+
+
+def _place(found: Diagnostic) -> tuple[str, int, int]:
+    return (found.mark.file, found.mark.line, found.mark.column) if found.mark else ("", 0, 0)
+
+
+def _with_hosts(message: str, hosts: Sequence[str]) -> str:
+    if len(hosts) == 1:
+        return f"{message} [{hosts[0]}]"
+    return f"{message} [{len(hosts)} hosts: {', '.join(hosts[:3])}{', …' if hosts[3:] else ''}]"
+
+
+def desired_states(
+    hosts: Sequence[Host],
+    assigned: Mapping[str, Sequence[RoleRef]],
+    library: RoleLibrary,
+    identity: Mapping[str, str],
+) -> dict[str, Desired]:
+    """What each host is to be, by name; `assigned` are the roles of each. Raises `InputError` with everything that is wrong."""
+    findings = Findings()
+    states: dict[str, Desired] = {}
+    for host in hosts:
+        try:
+            resources = _resources(host, assigned[host.name], library)
+        except InputError as error:
+            findings.add(host.name, error.diagnostics())
+            continue
+        states[host.name] = Desired(host.name, tuple(resources), identity)
+    findings.raise_if_any()
+    return states
+
+
+def _resources(host: Host, roles: Sequence[RoleRef], library: RoleLibrary) -> list[Resource]:
+    sources = _sources(host)
+    mail_source = sources("mail")
+    mail, wrong = validate(MailFacts, mail_source, "mail")
+    contributions: list[Contribution] = []
+    for reference in roles:
+        role = library.load(reference.name, reference.mark)
+        source = sources(role.name)
+        options, found = validate(role.options, source, role.name)
+        wrong += found
+        if options is None or mail is None:
+            continue
+        context = HostContext(
+            name=host.name,
+            groups=tuple(host.groups),
+            variables=host.vars,
+            mail=mail,
+            role=role.name,
+            source=source,
+            folder=role.folder,
+            mail_source=mail_source,
+        )
+        try:
+            contributions += role.resources(options, context)
+        except ValueError as error:
+            # What a resource refuses to hold was read from the option last asked for.
+            wrong.append(Diagnostic(f"{role.name}: {error}", context.last_origin.mark))
+        except InputError as error:
+            wrong += error.diagnostics()
+    if wrong:
+        raise InputError.of(wrong)
+    return _unique(_composed(contributions))
+
+
+def _sources(host: Host) -> Any:
+    """How to find a role's options among the host's variables."""
+    if UMBRELLA in host.vars:
+        umbrella = host.merged(UMBRELLA)
+        return lambda name: umbrella.get(name, Map())
+    return host.merged
+
+
+def _composed(contributions: Iterable[Contribution]) -> list[Resource]:
+    try:
+        return compose(contributions)
+    except ComposeError as error:
+        raise InputError(
+            str(error),
+            mark=error.given.mark,
+            help="give the whole list verbatim, or let the roles compose it, not both",
+        ) from error
+
+
+def _unique(resources: Iterable[Resource]) -> list[Resource]:
+    """One resource an address; the same desire twice is fine, two desires are an error."""
+    chosen: dict[str, Resource] = {}
+    for each in resources:
+        other = chosen.setdefault(each.address, each)
+        if other is not each and other.identity() != each.identity():
+            raise InputError(
+                f"{each.address} is wanted in two ways: by role {other.origin.role} "
+                f"({other.origin}) and by role {each.origin.role} ({each.origin})",
+                mark=each.origin.mark or other.origin.mark,
+                help="take one of them out",
+            )
+    return list(chosen.values())

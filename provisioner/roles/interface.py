@@ -1,0 +1,86 @@
+"""What a role is given: its validated options, and the host they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from provisioner.errors import InputError
+from provisioner.marks import find_mark
+from provisioner.resources.base import Origin
+
+
+class RoleOptions(BaseModel):
+    """Base of every role's `Options`: unknown keys are errors, values are not coerced
+    behind the author's back, docstrings of attributes are the documentation."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, arbitrary_types_allowed=False
+    )
+
+
+class MailFacts(RoleOptions):
+    """Facts every role needs, said once under `mail:`."""
+
+    hostname: str | None = None
+    """The name the mail system calls itself (`myhostname`); the inventory name if not set."""
+
+    domains: list[str] = []
+    """The domains mail is accepted for as final destination (`mydestination`)."""
+
+    networks: list[str] = []
+    """The networks whose clients are our own (`mynetworks`), loopback included."""
+
+
+@dataclass
+class HostContext:
+    """One host, as a role sees it. Pure data, and helpers that only read it.
+
+    `source` is the role's options as written (with marks), `folder` the role's own.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    variables: Mapping[str, Any]
+    mail: MailFacts
+    role: str
+    source: Any
+    folder: Path
+    mail_source: Any = None
+    last_origin: Origin = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last_origin = Origin(self.role, "", find_mark(self.source, ()))
+
+    def origin(self, *path: Any) -> Origin:
+        """Where the option at `path` was written; the role's default if it was not."""
+        return self._origin(self.source, ".".join(str(step) for step in path), path)
+
+    def mail_origin(self, *path: Any) -> Origin:
+        """The same for a fact under `mail:`."""
+        return self._origin(self.mail_source, ".".join(("mail", *map(str, path))), path)
+
+    def _origin(self, source: Any, label: str, path: tuple[Any, ...]) -> Origin:
+        mark = find_mark(source, path) if _written(source, path) else None
+        self.last_origin = Origin(self.role, label, mark)
+        return self.last_origin
+
+    def template(self, name: str, **values: Any) -> bytes:
+        """The role's `templates/NAME`, rendered with Jinja2 (undefined names are errors)."""
+        from provisioner.roles import templates
+
+        return templates.render(self.folder / "templates", name, {"host": self, **values})
+
+    def error(self, message: str, *path: Any, help: str = "") -> InputError:  # noqa: A002
+        """An error that points at the option at `path`; the role raises it."""
+        mark = find_mark(self.source, path)
+        return InputError(f"{self.role}: {message}", mark=mark, help=help)
+
+
+def _written(source: Any, path: tuple[Any, ...]) -> bool:
+    """Whether at least the first step of `path` was written by somebody."""
+    return not path or (isinstance(source, Mapping) and path[0] in source)

@@ -1,0 +1,96 @@
+"""From merged YAML to a role's validated options; every error at its place."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from provisioner.diagnostics import Diagnostic, nearest
+from provisioner.marks import Map, find_mark
+from provisioner.roles.interface import RoleOptions
+
+
+Model = TypeVar("Model", bound=RoleOptions)
+
+
+def validate(
+    model: type[Model], source: Any, label: str
+) -> tuple[Model | None, list[Diagnostic]]:
+    """The options, or what is wrong with them. `label` begins each message (the variable)."""
+    if source is None:
+        source = Map()
+    if not isinstance(source, Mapping):
+        found = Diagnostic(
+            f"{label} must be a mapping of options, not {_kind(source)}", find_mark(source, ())
+        )
+        return None, [found]
+    try:
+        return model.model_validate(source), []
+    except ValidationError as error:
+        return None, [_diagnostic(model, source, label, each) for each in error.errors()]
+
+
+def _diagnostic(model: type[BaseModel], source: Any, label: str, error: Any) -> Diagnostic:
+    path = _real_path(source, error["loc"])
+    where = ".".join((label, *(str(step) for step in path)))
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, path[:-1])
+        near = nearest(str(path[-1]), known)
+        advice = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+        message = f"{where}: there is no such option"
+        return Diagnostic(message, find_mark(source, path, key=True), advice)
+    message = error["msg"].removeprefix("Value error, ")
+    value = error.get("input")
+    got = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    advice = ""
+    if isinstance(value, bool) and "valid string" in message:
+        advice = "YAML reads yes, no, on and off as true and false: put the word in quotes"
+    return Diagnostic(f"{where}: {message}{got}", find_mark(source, path), advice)
+
+
+def _real_path(source: Any, location: Iterable[Any]) -> tuple[Any, ...]:
+    """The steps of a pydantic location that exist in the data; it also names the members
+    of unions it tried, which nobody wrote."""
+    path: list[Any] = []
+    node = source
+    steps = list(location)
+    for number, step in enumerate(steps):
+        last = number == len(steps) - 1
+        if isinstance(node, Mapping) and (step in node or last):
+            path.append(step)
+            node = node.get(step)
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            path.append(step)
+            node = node[step]
+    return tuple(path)
+
+
+def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    """The option names of the model that stands at `path` below `model`."""
+    current: Any = model
+    for step in path:
+        models = list(_models(current))
+        if not models:
+            break
+        field = models[0].model_fields.get(step) if isinstance(step, str) else None
+        if field is not None:
+            current = field.annotation
+        # otherwise `step` is a key of a mapping or an index: the type stays the same
+    return sorted({name for each in _models(current) for name in each.model_fields})
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    """All pydantic models named in a type, through unions, lists and mappings."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, list, dict, tuple):
+        for argument in get_args(annotation):
+            yield from _models(argument)
+
+
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", list: "a list"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "that")

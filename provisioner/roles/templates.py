@@ -1,0 +1,37 @@
+"""Jinja2 for files that roles write. A name that is not defined is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from provisioner.errors import InputError
+from provisioner.marks import Mark
+
+
+@lru_cache(maxsize=64)
+def _environment(folder: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
+
+
+def render(folder: Path, name: str, values: Mapping[str, Any]) -> bytes:
+    """Raises `InputError` at the template's line for anything Jinja2 refuses."""
+    try:
+        text = _environment(folder).get_template(name).render(values)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None) or 0
+        raise InputError(
+            f"template {name}: {error.message or error}", mark=Mark(str(folder / name), line)
+        ) from error
+    return text.encode("utf-8", "surrogateescape")
