@@ -6,9 +6,10 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from provisioner.inventory.values import UnsafeText, VaultValue
+from provisioner.marks import Map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from provisioner.inventory.model import Host, Inventory
 
@@ -56,6 +57,36 @@ def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[s
 def host_variables(host: Host) -> dict[str, Any]:
     """The host's variables as plain JSON values, without those that Ansible sets itself."""
     return {json_key(key): plain(value) for key, value in host.vars.items() if key not in _INTERNAL}
+
+
+def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:
+    """Each variable of `host` with the place it comes from and what it overrode.
+
+    Variables named in `merged` hold role options: they are merged along all places, and
+    `origins` gives the place of each value inside.
+    """
+    result: dict[str, Any] = {}
+    for name in host.vars:
+        first, *rest = host.origins(name)
+        entry: dict[str, Any] = {"value": plain(first.value), "origin": str(first.mark or "")}
+        overridden = [{"value": plain(o.value), "origin": str(o.mark or "")} for o in rest]
+        if name in merged and isinstance(first.value, Map):
+            options = host.merged(name)
+            entry["value"] = plain(options)
+            entry["origins"] = dict(_leaves(options, ""))
+        elif overridden:
+            entry["overrides"] = overridden
+        result[json_key(name)] = entry
+    return result
+
+
+def _leaves(options: Map, path: str) -> Iterator[tuple[str, str]]:
+    for key, value in options.items():
+        here = f"{path}.{json_key(key)}" if path else json_key(key)
+        if isinstance(value, Map) and value:
+            yield from _leaves(value, here)
+        else:
+            yield here, str(options.marks.get(key, ""))
 
 
 def graph_lines(inventory: Inventory, group: str = "all", depth: int = 0) -> Iterator[str]:

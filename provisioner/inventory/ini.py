@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _GROUP_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
 _PLAIN_WORD = re.compile(r"[^ \t\r\n]+")
+#: How `surrogateescape` spells bytes that are no UTF-8.
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 #: With none of these in a line, words are what stands between blanks.
 _NEEDS_SHLEX = frozenset("\"'\\#")
 _KINDS = ("hosts", "children", "vars")
@@ -73,13 +75,13 @@ class _IniReader:
             return
         offset = raw.index(line[0]) + 1
         mark = Mark(self.file, number, offset)
-        for column, char in enumerate(line, offset):
-            if "\udc80" <= char <= "\udcff":
-                raise InputError(
-                    f"byte 0x{ord(char) - 0xDC00:02x} is not UTF-8",
-                    mark=Mark(self.file, number, column),
-                    help="save the file in UTF-8",
-                )
+        undecodable = None if line.isascii() else _NOT_UTF8.search(line)
+        if undecodable:
+            raise InputError(
+                f"byte 0x{ord(undecodable[0]) - 0xDC00:02x} is not UTF-8",
+                mark=Mark(self.file, number, offset + undecodable.start()),
+                help="save the file in UTF-8",
+            )
         section = _SECTION.fullmatch(line)
         if section:
             self._section(section[1], section[2] or "hosts", mark)

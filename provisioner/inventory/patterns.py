@@ -137,9 +137,11 @@ class PatternMatcher:
         return list(found)
 
     def _nothing(self, pattern: str, term: str) -> InputError:
-        known = [*self._hosts, *self._direct]
+        known = [name for name in (*self._hosts, *self._direct) if name != "ungrouped"]
         guess = nearest(term, known)
-        if guess:
+        if "," in pattern and ":" in term:
+            advice = "where commas separate, colons do not: write commas only"
+        elif guess:
             advice = f'did you mean "{guess}"?'
         elif not self._hosts:
             advice = "the inventory has no hosts"

@@ -22,6 +22,7 @@ class VarsFiles:
     def __init__(self) -> None:
         self.warnings: list[Diagnostic] = []
         self.errors: list[Diagnostic] = []
+        self._folders: dict[tuple[str, str], Path] = {}
         self._listings: dict[Path, frozenset[str]] = {}
         self._layers: dict[Path, Map | None] = {}
 
@@ -32,16 +33,21 @@ class VarsFiles:
         NAME.json only the first that exists counts; where it is a directory, all in it.
         Broken files are collected in `errors`.
         """
-        if name.startswith("/") or "\0" in name:
+        folder = self._folder(base, kind)
+        extensions = self._present(folder, name)
+        if not extensions or name.startswith("/") or "\0" in name:
             return []
-        folder = base / kind
-        found = [folder / f"{name}{extension}" for extension in self._present(folder, name)]
-        if not found:
-            return []
+        found = [folder / f"{name}{extension}" for extension in extensions]
         for ignored in found[1:]:
             self._warn_once(ignored, f"ignored, because {found[0].name} exists and comes first")
         files = self._inside(found[0]) if found[0].is_dir() else [found[0]]
         return [layer for file in files if (layer := self._read(file)) is not None]
+
+    def _folder(self, base: Path, kind: str) -> Path:
+        key = (str(base), kind)  # joining and hashing paths is what costs with many hosts
+        if key not in self._folders:
+            self._folders[key] = base / kind
+        return self._folders[key]
 
     def _present(self, folder: Path, name: str) -> list[str]:
         if "/" in name:  # a name may lead into a subdirectory; rare enough to ask the disk
