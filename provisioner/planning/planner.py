@@ -54,7 +54,7 @@ def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> H
         postfix_unit=observed.facts.postfix_unit,
         queue_directory=observed.facts.queue_directory,
         facts={"postfix": observed.facts.postfix_version, "system": observed.facts.system},
-        lists=_lists(desired.resources, changes),
+        lists=_lists(desired.resources, changes, observed),
     )
     if packages:
         later = tuple(error.message.split(":", 1)[0] for error in errors)
@@ -166,11 +166,13 @@ def _rival(desired: Desired, observed: Observed) -> str:
     return str(told.get("name") or told["id"])
 
 
-def _lists(resources: Iterable[Resource], changes: Iterable[Change]) -> tuple[ComposedList, ...]:
+def _lists(
+    resources: Iterable[Resource], changes: Iterable[Change], observed: Observed
+) -> tuple[ComposedList, ...]:
     """The restriction lists that this plan changes, as they will stand."""
     touched = {change.address for change in changes}
     return tuple(
-        ComposedList(each.name, each.entries)
+        ComposedList(each.name, each.resolved_entries(observed))
         for each in resources
         if isinstance(each, RestrictionList) and each.address in touched and each.entries
     )

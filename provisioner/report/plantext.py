@@ -93,8 +93,19 @@ def _activation(plan: HostPlan) -> Iterator[Line]:
         yield Line(f"  activation: none{why}", "dim")
         return
     yield Line(f"  activation: {plan.activation}", "bold")
-    for reason in plan.reasons:
+    for reason in _grouped(plan.reasons):
         yield Line(f"    because {reason}", "dim")
+
+
+def _grouped(reasons: Iterable[str]) -> Iterator[str]:
+    """`a: why`, `b: why` as `why (a, b)`."""
+    names: dict[str, list[str]] = {}
+    for reason in reasons:
+        name, colon, why = reason.partition(": ")
+        names.setdefault(why if colon else reason, []).extend([name] if colon else [])
+    for why, which in names.items():
+        shown = ", ".join(which[:6]) + (f" and {len(which) - 6} more" if which[6:] else "")
+        yield f"{why} ({shown})" if which else why
 
 
 def _change(

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-from provisioner.postfix import restrictions
+from provisioner.postfix import restrictions, sensitive, tables
 from provisioner.resources.base import Origin, Resource
-from provisioner.resources.parameter import Parameter
+from provisioner.resources.observed import Observed
+from provisioner.resources.parameter import Parameter, indexed_type
 
 
 class Stage(IntEnum):
@@ -106,6 +107,14 @@ class RestrictionList(Parameter):
 
     kind: ClassVar[str] = "parameter"
     entries: tuple[tuple[str, Origin], ...] = ()
+
+    def resolved_entries(self, observed: Observed) -> tuple[tuple[str, Origin], ...]:
+        """The entries as they will stand on this host, fit to be shown."""
+        real = indexed_type(observed)
+        return tuple(
+            (sensitive.mask(self.name, tables.substitute(text, real)), origin)
+            for text, origin in self.entries
+        )
 
 
 Contribution = Resource | RestrictionEntry | RestrictionLayout

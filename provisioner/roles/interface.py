@@ -82,5 +82,13 @@ class HostContext:
 
 
 def _written(source: Any, path: tuple[Any, ...]) -> bool:
-    """Whether at least the first step of `path` was written by somebody."""
-    return not path or (isinstance(source, Mapping) and path[0] in source)
+    """Whether somebody wrote the value at `path` (it is no default)."""
+    node = source
+    for step in path:
+        if isinstance(node, Mapping) and step in node:
+            node = node[step]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        else:
+            return False
+    return True
