@@ -126,7 +126,8 @@ def shake(wire: Wire, endpoint: Endpoint, known: KnownHosts) -> tuple[paramiko.T
         shown = transport.get_remote_server_key()
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
-        message = with_last_words(_handshake_cause(error, endpoint), wire.last_complaint())
+        said = wire.last_complaint() or _greeting(endpoint)
+        message = with_last_words(_handshake_cause(error, endpoint), said)
         raise Unreachable(endpoint.name, "connect", message) from error
     return transport, HostKey(shown.get_name(), shown.asbytes())
 
@@ -183,8 +184,20 @@ def _handshake_cause(error: Exception, endpoint: Endpoint) -> str:
     if "protocol banner" in text and not text.endswith("banner"):
         return f"{where} accepts connections but sent no SSH greeting: {text[29:] or 'silence'}"
     if isinstance(error, EOFError) or "protocol banner" in text:
-        return f"{where} closed the connection before the handshake (MaxStartups? a firewall?)"
+        return f"{where} gave no SSH greeting and closed the connection"
     return f"{where}: handshake failed: {text or type(error).__name__}"
+
+
+def _greeting(endpoint: Endpoint) -> bytes:
+    """What the port says first, if that is not SSH: another service, or why it refuses."""
+    if endpoint.jumps or endpoint.proxy_command:
+        return b""
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), 1) as stream:
+            said = stream.recv(256)
+    except OSError:
+        return b""
+    return b"" if said.startswith(b"SSH-") else said
 
 
 def _resolve(endpoint: Endpoint) -> list[Any]:

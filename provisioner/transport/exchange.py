@@ -116,9 +116,10 @@ class RemoteExec:
             raise
 
     def _start(self) -> paramiko.Channel:
+        seconds = min(_START_SECONDS, self._limits.seconds, self._limits.silence)
         try:
-            with _cut(self._transport, _START_SECONDS):
-                channel = self._transport.open_session(timeout=_START_SECONDS)
+            with _cut(self._transport, seconds):
+                channel = self._transport.open_session(timeout=seconds)
                 channel.in_buffer.set_event(self._bell)  # type: ignore[arg-type]
                 channel.in_stderr_buffer.set_event(self._bell)  # type: ignore[arg-type]
                 channel.exec_command(self._dialogue.bootstrap.command)
