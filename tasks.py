@@ -1,0 +1,68 @@
+"""What is done to this project, as invoke tasks: `inv -l` lists them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from invoke.context import Context
+from invoke.tasks import task
+
+PYTHON = shlex.quote(sys.executable)
+
+
+@task
+def lint(c: Context) -> None:
+    """Style and likely mistakes (ruff)."""
+    c.run(f"{PYTHON} -m ruff check .", pty=False)
+    c.run(f"{PYTHON} -m ruff format --check .", pty=False)
+
+
+@task
+def types(c: Context) -> None:
+    """Types, strictly (mypy)."""
+    c.run(f"{PYTHON} -m mypy", pty=False)
+
+
+@task(
+    help={
+        "all": "every release and the heavy tests (the full matrix)",
+        "only": "pytest's own selection, as in --only 'tests/unit -k main_cf'",
+    }
+)
+def test(c: Context, all: bool = False, only: str = "") -> None:  # noqa: A002 - the flag's name
+    """Unit, case, contract and lab tests; --all for the full release matrix."""
+    scope = "--all-releases" if all else "-m 'not matrix'"
+    c.run(f"{PYTHON} -m pytest {scope} {only}", pty=sys.stdout.isatty())
+
+
+@task(help={"install": "install the Debian packages the lab needs (root)"})
+def lab(c: Context, install: bool = False) -> None:
+    """Whether this machine can run the lab; --install gets what is missing."""
+    from provisioner.lab import requirements
+
+    missing = [each for each in requirements.check() if not each.met]
+    line = requirements.install_line(missing)
+    if install and line:
+        c.run("apt-get update -q", hide=True, warn=True)
+        c.run(f"DEBIAN_FRONTEND=noninteractive {line} -y -q --no-install-recommends", hide="out")
+    c.run(f"{PYTHON} -m provisioner lab doctor", warn=True)
+
+
+@task(help={"keep": "leave the hosts running", "mirror": "Debian archive (needed on Ubuntu)"})
+def demo(c: Context, keep: bool = False, mirror: str = "") -> None:
+    """Three real hosts: plan, apply, an SMTP conversation, and no changes left."""
+    options = (" --keep" if keep else "") + (f" --mirror {shlex.quote(mirror)}" if mirror else "")
+    c.run(f"{PYTHON} examples/demo.py{options}", pty=sys.stdout.isatty())
+
+
+@task(help={"hosts": "how many lab hosts", "repeat": "counted repetitions"})
+def bench(c: Context, hosts: int = 20, repeat: int = 5) -> None:
+    """Time plan and apply against bare parallel OpenSSH on the same lab hosts."""
+    c.run(f"{PYTHON} bench/run.py --hosts {hosts} --repeat {repeat}", pty=False)
+
+
+@task(help={"check": "only say whether the generated pages are up to date"})
+def docs(c: Context, check: bool = False) -> None:
+    """Generate the reference pages of roles and commands."""
+    c.run(f"{PYTHON} docs/generate.py{' --check' if check else ''}", pty=False)
