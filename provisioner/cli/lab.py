@@ -178,6 +178,15 @@ def build(releases: tuple[str, ...], mirror: str | None) -> None:
 
 
 @lab.command()
+def prune() -> None:
+    """Remove cached root file systems that nothing uses any more."""
+    from provisioner.lab import roots
+
+    for path in roots.prune():
+        click.echo(f"removed {path}")
+
+
+@lab.command()
 def doctor() -> None:
     """Say whether this machine can run a lab, and what is missing."""
     from provisioner.lab import requirements

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
+from provisioner.lab.recipe import RELEASES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 #: The keys Debian signs its archive with, as its own package installs them.
 KEYRINGS = (
@@ -21,7 +25,7 @@ KEYRINGS = (
 
 #: Suites that make an archive Debian's, by their first word.
 DEBIAN_SUITES = frozenset(
-    "bullseye bookworm trixie forky sid stable testing unstable oldstable oldoldstable".split()
+    {*RELEASES, "sid", "stable", "testing", "unstable", "oldstable", "oldoldstable"}
 )
 
 _ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)")
@@ -93,9 +97,10 @@ def parse_deb822(text: str) -> list[Source]:
                 name, value = line.split(":", 1)
                 name = name.strip().lower()
                 fields[name] = value.strip()
-        if fields.get("enabled", "yes").lower() == "no" or "deb" not in fields.get(
-            "types", ""
-        ).split():
+        if (
+            fields.get("enabled", "yes").lower() == "no"
+            or "deb" not in fields.get("types", "").split()
+        ):
             continue
         signed_by = fields.get("signed-by", "")
         if "\n" in signed_by:

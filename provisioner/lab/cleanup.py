@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab import cgroups, network, state
 from provisioner.lab.system import LabError, marked_processes, namespace_inits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def down(name: str) -> None:
@@ -19,13 +23,13 @@ def down(name: str) -> None:
     Raises `LabError` where something of it cannot be removed.
     """
     state.check_name(name, "lab")
-    namespace, machines = _what_it_made(name)
+    block = _block_of(name)
     end_processes(name)
-    if namespace:
-        network.remove(namespace)
-    for machine in machines:
-        cgroups.remove(machine)
-        shutil.rmtree(Path("/run/systemd/nspawn/propagate", machine), ignore_errors=True)
+    if block is not None:
+        network.remove(f"provlab{block}")
+        for machine in cgroups.leftovers():
+            if machine.startswith(f"lab{block}h"):
+                cgroups.remove(machine)
     _remove_tree(state.run_directory() / name)
     _tidy_machine()
 
@@ -49,17 +53,16 @@ def down_all() -> list[str]:
     return removed
 
 
-def _what_it_made(name: str) -> tuple[str | None, list[str]]:
-    """Namespace and machine names of a lab, as far as they can be known."""
+def _block_of(name: str) -> int | None:
+    """The lab's block of addresses: written down, or told by a machine that still runs."""
     try:
-        lab = state.load(name)
+        return state.load(name).block
     except (InputError, LabError):
         for value in marked_processes(name).values():
-            machine = value.partition("/")[2]
-            if machine.startswith("lab") and "h" in machine:
-                return f"provlab{machine[3:].partition('h')[0]}", []
-        return None, []
-    return lab.namespace, [lab.machine(host) for host in lab.hosts]
+            found = re.fullmatch(r"lab(\d+)h\d+", value.partition("/")[2])
+            if found:
+                return int(found[1])
+    return None
 
 
 def end_processes(name: str) -> None:

@@ -12,16 +12,19 @@ import socketserver
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnslib import QTYPE, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
 
 from provisioner.lab import zones
+from provisioner.lab.recipe import DOMAIN
 from provisioner.lab.state import LabState, write_aside
 from provisioner.lab.system import MARKER, LabError, marked_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Seconds that a resolver may keep an answer. Tests change their minds quickly.
 TTL = 1
@@ -69,7 +72,7 @@ def reply(data: Mapping[str, Any], query: bytes) -> tuple[bytes | None, str]:
         if found == "CNAME":
             owner = dotted
     if not answer.records:
-        soa = f". {TTL} SOA ns.{zones.DOMAIN}. root.{zones.DOMAIN}. 1 {TTL} {TTL} {TTL} {TTL}"
+        soa = f". {TTL} SOA ns.{DOMAIN}. root.{DOMAIN}. 1 {TTL} {TTL} {TTL} {TTL}"
         record.add_auth(*RR.fromZone(soa))
     return record.pack(), line
 
@@ -131,9 +134,7 @@ class Dns:
     def reset(self) -> None:
         """The zones as they were when the lab came up."""
         lab = self._lab
-        self.save(
-            zones.initial(lab.addresses, [(host.name, host.address) for host in lab.hosts])
-        )
+        self.save(zones.initial(lab.addresses, [(host.name, host.address) for host in lab.hosts]))
 
     def set(self, name: str, **records: list[str] | None) -> None:
         """Answer these records at `name`: ``set("x.example", A=["192.0.2.1"])``.
@@ -179,7 +180,7 @@ class Dns:
         """Start the server and wait until it listens."""
         lab = self._lab
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [
                     *("nsenter", f"--net=/run/netns/{lab.namespace}"),
                     *(sys.executable, "-m", "provisioner.lab.dns"),
@@ -192,7 +193,6 @@ class Dns:
                 cwd="/",
                 start_new_session=True,
             )
-        return process
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float = 15) -> None:
         """Wait until the server answers. Raises `LabError` with its log where it does not."""

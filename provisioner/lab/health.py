@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from provisioner.lab.machine import Machine
 from provisioner.lab.system import LabError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+
+    from provisioner.lab.machine import Machine
 
 #: Ports of a healthy host, and how what listens there begins to speak.
 GREETINGS = {22: b"SSH-", 25: b"220 "}
@@ -38,12 +42,15 @@ def wait(
     machine: Machine,
     process: subprocess.Popen[bytes],
     expect: Sequence[int] = PORTS,
-    seconds: float = BOOT_SECONDS,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> str | None:
-    """Wait until the host is healthy: None, or what is wrong with it after `seconds`."""
-    end = time.monotonic() + seconds
+    """Wait until the host is healthy: None, or what is wrong with it after `BOOT_SECONDS`.
+
+    `abandoned` is asked meanwhile whether to wait on.
+    """
+    end = time.monotonic() + BOOT_SECONDS
     missing = "it has not begun to boot"
-    while time.monotonic() < end:
+    while time.monotonic() < end and not abandoned():
         if process.poll() is not None:
             return f"its container ended with status {process.returncode}"
         silent = [port for port in expect if not greets(machine.host.address, port)]
@@ -54,7 +61,7 @@ def wait(
         else:
             return None
         time.sleep(0.1)
-    return f"{missing} after {seconds:g} s"
+    return f"{missing} after {BOOT_SECONDS:g} s"
 
 
 def _unit_is_active(machine: Machine) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from provisioner.errors import InputError
 from provisioner.lab.recipe import PASSWORDS
-from provisioner.lab.state import Host, LabState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from provisioner.lab.state import Host, LabState
 
 #: Accounts that the lab's key opens.
 USERS = ("root", "admin", "deploy")
@@ -34,7 +37,9 @@ def connection_vars(lab: LabState, host: Host, user: str = "root") -> dict[str, 
 
 def _common_vars(lab: LabState, user: str) -> dict[str, Any]:
     if user not in USERS:
-        raise InputError(f"the lab's key does not open {user!r}", help=f"one of: {', '.join(USERS)}")
+        raise InputError(
+            f"the lab's key does not open {user!r}", help=f"one of: {', '.join(USERS)}"
+        )
     found: dict[str, Any] = {
         "ansible_user": user,
         "ansible_ssh_private_key_file": str(lab.directory / "id_ed25519"),
@@ -60,7 +65,7 @@ def render_inventory(lab: LabState, user: str = "root") -> str:
     }
     for release in dict.fromkeys(host.release for host in lab.hosts):
         members = [host.name for host in lab.hosts if host.release == release]
-        groups[release] = {"hosts": dict.fromkeys(members, {})}
+        groups[release] = {"hosts": {name: {} for name in members}}
     text: str = yaml.safe_dump(
         {"all": {"children": groups}}, sort_keys=False, width=1000, default_flow_style=False
     )

@@ -16,12 +16,10 @@ import json
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import InputError
 from provisioner.lab import cleanup, health, keys, network, requirements, roots, state
@@ -31,6 +29,11 @@ from provisioner.lab.inventory import connection_vars, known_hosts, render_inven
 from provisioner.lab.machine import Keys, Machine
 from provisioner.lab.state import Host, HostSpec, LabState
 from provisioner.lab.system import LabError, progress, tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
 
 DEFAULT_NAME = "default"
 
@@ -49,6 +52,7 @@ class Lab:
         self._children: list[subprocess.Popen[bytes]] = []
         self._keys: dict[str, Keys] = {}
         self._machines: dict[str, Machine] = {}
+        self._abandoned = Event()
         self.dns = Dns(lab)
 
     # -- life ------------------------------------------------------------------
@@ -88,7 +92,13 @@ class Lab:
     def open(cls, name: str = DEFAULT_NAME) -> Lab:
         """A lab that is up. Raises `InputError` where there is none of that name."""
         lab = cls(state.load(name))
-        stored = json.loads((lab.directory / "keys.json").read_text())
+        try:
+            stored = json.loads((lab.directory / "keys.json").read_text())
+        except FileNotFoundError:
+            raise LabError(
+                f"lab {name!r} is still being started, or its start was cut short",
+                help=f"wait, or remove it: provisioner lab down --name {name}",
+            ) from None
         lab._keys = {host: Keys(**each) for host, each in stored.items()}
         return lab
 
@@ -144,8 +154,14 @@ class Lab:
             except LabError as error:
                 failures.append(error.message)
 
+        self._abandoned.clear()
         with ThreadPoolExecutor(min(_AT_ONCE, len(hosts))) as pool:
-            list(pool.map(attempt, hosts))
+            try:
+                list(pool.map(attempt, hosts))
+            except BaseException:
+                self._abandoned.set()  # the threads are waited for: let them end soon
+                pool.shutdown(cancel_futures=True)
+                raise
         if failures:
             raise LabError("\n".join(failures))
 
@@ -288,10 +304,12 @@ class Lab:
         for attempt in range(1, ATTEMPTS + 1):
             process = machine.start()
             self._children.append(process)
-            trouble = health.wait(machine, process, expect)
+            trouble = health.wait(machine, process, expect, self._abandoned.is_set)
             if trouble is None:
                 return
             machine.stop()
+            if self._abandoned.is_set():
+                break
             progress(f"{self.name}: {host.name} (boot {attempt} of {ATTEMPTS}): {trouble}")
         raise LabError(
             f"{host.name} ({host.release}) did not come up: {trouble}\n"
@@ -313,9 +331,7 @@ def named(specs: Iterable[HostSpec]) -> list[HostSpec]:
     return found
 
 
-def _allocate(
-    name: str, specs: Sequence[HostSpec], paths: dict[tuple[str, str], Path]
-) -> LabState:
+def _allocate(name: str, specs: Sequence[HostSpec], paths: dict[tuple[str, str], Path]) -> LabState:
     """A free block, written down; call with the machine lock held."""
     if (state.run_directory() / name).exists():
         raise InputError(

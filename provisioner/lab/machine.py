@@ -12,22 +12,28 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.lab import cgroups, network
 from provisioner.lab.recipe import DOMAIN, PLACEHOLDER
-from provisioner.lab.state import Host, LabState
 from provisioner.lab.system import MARKER, LabError, carries, marked_processes, namespace_inits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from provisioner.lab.state import Host, LabState
 
 #: Releases whose systemd boots only on the unified cgroup hierarchy.
 _UNIFIED = frozenset({"trixie", "forky"})
 
 #: Enters the control groups named in $1, mounts the overlay in the mount namespace of its
-#: own, then becomes systemd-nspawn.
+#: own, then becomes systemd-nspawn. nspawn's own notes are hidden in that namespace too:
+#: a supervisor that is killed would leave them.
 _LAUNCH = """
 for group in $1; do echo $$ > "$group/cgroup.procs" || exit; done
+mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit
 mount -t overlay overlay -o "lowerdir=$2,upperdir=$3,workdir=$4" "$5" || exit
 shift 5
 exec "$@"
@@ -208,9 +214,8 @@ def _signal(process: int, number: signal.Signals) -> None:
         return
 
 
-def _wait_until_gone(processes: object, seconds: float) -> bool:
+def _wait_until_gone(processes: Callable[[], list[int]], seconds: float) -> bool:
     """Wait for `processes()` to be empty; reap those that are our children."""
-    assert callable(processes)
     end = time.monotonic() + seconds
     while True:
         left = processes()

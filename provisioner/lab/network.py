@@ -10,6 +10,7 @@ a host that is down ends here and never leaves by this machine's default route.
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from provisioner.lab.addresses import Block
@@ -40,8 +41,6 @@ def taken_blocks() -> set[int]:
 
 def overlapped(destination: str, route: dict[str, object]) -> set[int]:
     """Blocks that one route (as `ip -json route` shows it) covers, wider ones left out."""
-    from ipaddress import IPv4Network
-
     if route.get("type") == "unreachable" or destination in ("", "default"):
         return set()
     try:
@@ -58,8 +57,17 @@ def overlapped(destination: str, route: dict[str, object]) -> set[int]:
 def prepare_machine() -> None:
     """The unreachable route and the limits; call with the machine lock held."""
     run(
-        ["ip", "route", "replace", "unreachable", str(Block.RANGE)]
-        + ["metric", "9999", "proto", _PROTOCOL]
+        [
+            "ip",
+            "route",
+            "replace",
+            "unreachable",
+            str(Block.RANGE),
+            "metric",
+            "9999",
+            "proto",
+            _PROTOCOL,
+        ]
     )
     saved = run_directory() / "limits.json"
     before: dict[str, int] = json.loads(saved.read_text()) if saved.exists() else {}

@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab import apt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Programs, and the Debian package each comes in.
 PROGRAMS = {

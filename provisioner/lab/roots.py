@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from provisioner.lab import apt
-from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, Recipe
+from provisioner.lab import apt, state
+from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, RELEASES, VARIANTS, Recipe
 from provisioner.lab.system import LabError, progress, run, tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Longest build, in seconds: a slow mirror is slow, a hung one ends here.
 BUILD_SECONDS = 1800.0
@@ -57,6 +61,22 @@ def ensure(release: str, mirror: str | None = None, variant: str = "systemd") ->
     return root
 
 
+def prune() -> list[Path]:
+    """Remove roots that no present recipe makes and no running lab uses; returns them."""
+    wanted = {Recipe(release, variant).key for release in RELEASES for variant in VARIANTS}
+    used = {host.root for name in state.names() for host in state.load(name).hosts}
+    removed = []
+    for release in RELEASES:
+        for variant in VARIANTS:
+            prefix = Recipe(release, variant).key.rpartition("-")[0]
+            with _lock(roots_directory() / f".{release}-{variant}.lock"):
+                for path in sorted(roots_directory().glob(f"{prefix}-????????????")):
+                    if path.name not in wanted and str(path) not in used:
+                        shutil.rmtree(path)
+                        removed.append(path)
+    return removed
+
+
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
@@ -72,9 +92,9 @@ def serves(uri: str, suite: str) -> bool:
     """Whether the archive at `uri` has `suite`. False for what urllib cannot ask."""
     if not uri.startswith(("http://", "https://")):
         return False
-    request = urllib.request.Request(f"{uri}/dists/{suite}/InRelease", method="HEAD")  # noqa: S310
+    request = urllib.request.Request(f"{uri}/dists/{suite}/InRelease", method="HEAD")  # noqa: S310 - http(s) only, see above
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http(s) only
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
@@ -121,7 +141,8 @@ def _bootstrap(recipe: Recipe, lines: list[str], aside: Path, log: Path) -> None
         "--aptopt=Acquire::Check-Valid-Until false",
         *_proxy_options(),
         f"--include={','.join(recipe.packages)}",
-        f"--essential-hook=printf %s {_quoted(recipe.answers)} | chroot \"$1\" debconf-set-selections",
+        "--essential-hook="
+        f'printf %s {shlex.quote(recipe.answers)} | chroot "$1" debconf-set-selections',
         f'--essential-hook=echo "127.0.1.1 {PLACEHOLDER}.{DOMAIN} {PLACEHOLDER}" > "$1/etc/hosts"',
         f"--customize-hook={recipe.script}",
         *(recipe.release, str(aside), *lines),
@@ -157,8 +178,3 @@ def _run_logged(argv: list[str], environment: dict[str, str], log: Path, aside: 
             f"building the root failed (mmdebstrap status {status})\n{errors or tail(said)}",
             help=f"the whole log is {log}; another archive can be named by --mirror URL",
         )
-
-
-def _quoted(text: str) -> str:
-    """`text` as one word of a POSIX shell."""
-    return "'" + text.replace("'", "'\\''") + "'"

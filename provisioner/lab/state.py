@@ -18,15 +18,18 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab.addresses import Block
 from provisioner.lab.recipe import DOMAIN
 from provisioner.lab.system import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import ExitCode, ProvisionerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Every process of a lab carries this variable; its value is `LAB/MACHINE`. That is how
 #: leftovers are found after a crash: no process number is ever trusted to a file.
@@ -50,7 +53,7 @@ def run(
     """
     words = [str(word) for word in argv]
     try:
-        done = subprocess.run(  # noqa: PLW1510 - checked below, with a better message
+        done = subprocess.run(
             words,
             input=stdin,
             capture_output=True,
@@ -60,7 +63,9 @@ def run(
             env=dict(env) if env is not None else None,
         )
     except FileNotFoundError as error:
-        raise LabError(f"{words[0]} is not installed", help="see `provisioner lab doctor`") from error
+        raise LabError(
+            f"{words[0]} is not installed", help="see `provisioner lab doctor`"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"`{' '.join(words[:4])} …` did not end within {seconds:g} s") from error
     if check and done.returncode != 0:

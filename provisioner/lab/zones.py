@@ -16,13 +16,16 @@ A list answers its test points itself: 127.0.0.2 (or the name TEST) is on it,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from provisioner.lab.addresses import Block
 from provisioner.lab.recipe import DOMAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from provisioner.lab.addresses import Block
 
 Status = Literal["answer", "nodata", "nxdomain", "servfail", "silent"]
 Zones = dict[str, Any]

@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from provisioner.lab import HostSpec, cleanup, requirements, state
 from provisioner.lab.lab import Lab
 from provisioner.lab.recipe import RELEASES
-from provisioner.lab.state import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from provisioner.lab.state import Host
 
 DEFAULT_RELEASES = ("bookworm", "trixie")
 

@@ -130,7 +130,7 @@ def test_there_is_no_way_out(lab: Lab, fresh_host: FreshHost) -> None:
 def test_controller_never_sends_lab_packets_elsewhere(lab: Lab) -> None:
     free = next(n for n in range(256) if n not in network.taken_blocks())
     address = type(lab.addresses)(free).host(1)
-    with pytest.raises(OSError, match="No route to host|Network is unreachable"):
+    with pytest.raises(OSError, match=r"No route to host|Network is unreachable"):
         socket.create_connection((address, 22), timeout=5)
 
 
@@ -238,7 +238,7 @@ def test_a_host_keeps_its_disk_over_reboot_and_power_cut(lab: Lab, host: Host) -
 def test_a_cut_host_is_silent_until_restored(lab: Lab, fresh_host: FreshHost) -> None:
     host = fresh_host()
     lab.cut(host)
-    with pytest.raises(OSError):  # noqa: PT011 - a time-out or no route, both are silence
+    with pytest.raises(OSError):  # noqa: PT011 - a time-out or no route: both are silence
         socket.create_connection((host.address, 22), timeout=1)
     assert lab.exec(host, "echo inside").stdout == "inside\n"
     lab.restore(host)
