@@ -52,9 +52,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]*")
 class Parameter:
     """One setting as written.
 
-    `value` is what `postconf -n` prints. `unfolded` is the same with each fold, and the
-    whitespace around it, as a single blank. `start` and `end` are character offsets of the
-    logical line (with its newline, and any comments inside it); `line` counts from 1.
+    `value` is what Postfix programs read (`postconf -n` prints it with each run of blanks
+    as one). `unfolded` is the same with each fold, and the whitespace around it, as a
+    single blank. `start` and `end` are character offsets of the logical line (with its
+    newline, and any comments inside it); `line` counts from 1.
     """
 
     name: str
@@ -83,7 +84,7 @@ class MainCf:
         object.__setattr__(self, "parameters", {entry.name: entry for entry in self.entries})
 
     def get(self, name: str) -> str | None:
-        """The value of `name` as `postconf -n` prints it, or None where it is not set."""
+        """The value of `name` as Postfix programs read it, or None where it is not set."""
         found = self.parameters.get(name)
         return found.value if found else None
 

@@ -35,6 +35,8 @@ from provisioner.postfix.service import (
 from provisioner.postfix.splice import Edit, Editor
 
 __all__ = [
+    "BLANKS",
+    "FIELDS",
     "Key",
     "MasterCf",
     "Service",

@@ -125,9 +125,9 @@ def fold_key(key: str) -> str:
 
 
 def parse(text: str, file: str = "table", *, fold: bool = True) -> Table:
-    """Read an indexed (or texthash) source as postmap does. Raises nothing.
+    """Read an indexed (or texthash) source as postmap does with `smtputf8_enable = yes`.
 
-    Keys are folded to lower case unless `fold` is off. Of entries with the same key the
+    Raises nothing. Keys are folded to lower case unless `fold` is off. Of entries with the same key the
     first counts; an entry without value is skipped; both are findings in `problems`.
     """
     lines = logical_lines(text)
