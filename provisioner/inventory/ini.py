@@ -220,8 +220,9 @@ class _IniReader:
 
     def finish(self) -> None:
         """Raise InputError for the first group that was mentioned and never declared."""
+        declared = [name for name in self.builder.groups if name not in self.pending]
         for name, entry in self.pending.items():
-            guess = nearest(name, self.builder.groups)
+            guess = nearest(name, declared)
             where = f"[{name}:vars]" if entry.only_vars else f"[{entry.parents[-1].name}:children]"
             raise InputError(
                 f'{where} names the group "{printable(name)}", which is declared nowhere',

@@ -190,7 +190,8 @@ def _as_yaml(data: bytes, path: Path) -> Document | None:
             return None
         raise
     ini = isinstance(document.value, str) or (
-        isinstance(document.value, list) and looks_like_ini(text)
+        isinstance(document.value, list)
+        and (looks_like_ini(text) or not (path.suffix or _looks_like_yaml(text)))
     )
     return None if ini else document
 

@@ -30,6 +30,7 @@ _CURES = (
     ("did not find expected ',' or", "close the bracket, or put a comma between the items"),
     ("cannot start any token", "quote a value that starts with @, ` or %"),
     ("unexpected end of stream", "a quote that opens must close"),
+    ("scanning an alias", 'quote a value that starts with "*"'),
     ("unknown escape character", "in double quotes a backslash is an escape; use single quotes"),
     ("did not find expected node content", "close the bracket, or quote the value"),
     ("undefined tag handle", 'quote a value that starts with "!"'),
@@ -59,7 +60,7 @@ def yaml_problem(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
     message = f"YAML syntax: {problem}" + (f" ({context})" if context else "")
     if mark.line and _starts_with_tab(text, mark.line):
         return Diagnostic(message, mark, _CURES[0][1])
-    cure = next((cure for part, cure in _CURES if part in problem), _DEFAULT_CURE)
+    cure = next((cure for part, cure in _CURES if part in message), _DEFAULT_CURE)
     return Diagnostic(message, mark, cure)
 
 

@@ -17,6 +17,16 @@ from provisioner.inventory import load_inventory
 from provisioner.inventory.export import graph_lines, to_list
 
 CASES = Path(__file__).parent.parent / "cases" / "inventory" / "ansible"
+PATTERNS = CASES.parent / "patterns.yml"
+
+#: Asks Ansible's own inventory for many patterns in one process.
+ASK = """
+import json, sys
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+manager = InventoryManager(loader=DataLoader(), sources=[sys.argv[1]])
+print(json.dumps([[host.name for host in manager.get_hosts(text)] for text in sys.argv[2:]]))
+"""
 
 
 def _program() -> str | None:
@@ -108,6 +118,26 @@ def test_graph_is_the_same(
     monkeypatch.chdir(tmp_path)
     theirs = _ansible(ansible_inventory, case, sources, tmp_path, "--graph").strip().splitlines()
     assert list(graph_lines(load_inventory(sources))) == theirs
+
+
+def test_patterns_mean_the_same_hosts(ansible_inventory: str, tmp_path: Path) -> None:
+    case = yaml.safe_load(PATTERNS.read_text(encoding="utf-8"))
+    source = tmp_path / "hosts"
+    source.write_text(case["inventory"], encoding="utf-8")
+    first_line = Path(ansible_inventory).read_text(encoding="utf-8").splitlines()[0]
+    done = subprocess.run(
+        [*first_line.removeprefix("#!").split(), "-c", ASK, str(source), *case["matching"]],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    theirs = dict(zip(case["matching"], json.loads(done.stdout), strict=True))
+    loaded = load_inventory([source])
+    ours = {text: [host.name for host in loaded.select(text)] for text in case["matching"]}
+    assert all(theirs.values()), "each of these patterns matches something"
+    assert ours == theirs
 
 
 def _comparable(listing: dict[str, Any]) -> dict[str, Any]:
