@@ -110,8 +110,13 @@ def _client_name(name: str, address: str) -> str:
     return f"{name}.client.example"
 
 
-def look_up(data: Mapping[str, Any], name: str, kind: str) -> Answer:
-    """What the lab answers when asked for records of type `kind` at `name`."""
+def look_up(data: Mapping[str, Any], name: str, kind: str, hops: int = 8) -> Answer:
+    """What the lab answers when asked for records of type `kind` at `name`.
+
+    Aliases are followed over `hops` names; a longer chain is a failure.
+    """
+    if hops < 0:
+        return Answer("servfail")
     name = name.rstrip(".").lower()
     suffix = _zone_of(data["zones"], name)
     if suffix is not None:
@@ -122,7 +127,9 @@ def look_up(data: Mapping[str, Any], name: str, kind: str) -> Answer:
         return Answer("nodata" if below else "nxdomain")
     if "CNAME" in here and kind != "CNAME":
         target = here["CNAME"][0]
-        beyond = look_up(data, target, kind)
+        beyond = look_up(data, target, kind, hops - 1)
+        if beyond.status in ("servfail", "silent"):
+            return beyond
         return Answer("answer", (("CNAME", target), *beyond.records))
     found = tuple((kind, value) for value in here.get(kind, ()))
     return Answer("answer", found) if found else Answer("nodata")
