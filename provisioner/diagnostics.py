@@ -38,7 +38,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def printable(text: str) -> str:
     """`text` with control characters escaped: safe to show on a terminal."""
     return "".join(
-        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode("ascii")
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
         for char in text
     )
 

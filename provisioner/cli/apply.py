@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ import click
 
 from provisioner.cli.options import Common, common
 from provisioner.errors import ExitCode, InputError, Stale
+from provisioner.fleet.outcome import Status
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Workspace
     from provisioner.fleet.outcome import Outcome
     from provisioner.fleet.pool import Logins, Work
     from provisioner.host.transaction import Owner
-    from provisioner.planning.plan import HostPlan
     from provisioner.planning.planfile import SavedPlan
     from provisioner.transport.base import Target
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("-D", "--diff", is_flag=True, help="Show differences of files in full.")
 @click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
 @click.option("--take-over", is_flag=True, help="Manage hosts that another inventory manages.")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines; needs -y or -C.")
 @common
 @click.pass_context
 def apply(
@@ -43,6 +44,7 @@ def apply(
     diff: bool,
     prune: bool,
     take_over: bool,
+    as_json: bool,
 ) -> None:
     """Make the hosts as the inventory says, after showing the plan and asking.
 
@@ -53,41 +55,36 @@ def apply(
     from provisioner.cli.workspace import load
     from provisioner.fleet import jobs
 
+    if as_json and not (yes or check):
+        raise InputError("--json leaves nobody to ask", help="add -y, or -C to change nothing")
     workspace = load(options)
     running.show_commit(workspace)
-    host_keys: dict[str, str] = {}
+    saved = _read(planfile) if planfile else None
     with workspace.logins() as logins:
-        if planfile:
-            saved = _read(planfile)
-            plans, outcomes = _saved(saved, workspace)
-            prune = saved.prune
-            host_keys = {host: entry.host_key for host, entry in saved.hosts.items()}
+        if saved:
+            planned, prune = _saved(saved, workspace), saved.prune
         else:
-            outcomes = running.plan_hosts(workspace, logins, options, prune=prune, keep=not check)
-            plans = {e.host: e.plan for e in outcomes if e.plan and not e.error}
-        _show(plans, outcomes, diff)
-        busy = {host: found for host, found in plans.items() if not found.empty}
-        if check or not busy:
-            context.exit(running.exit_code(outcomes))
+            planned = running.plan_hosts(
+                workspace, logins, options, prune=prune, keep=not check, as_json=as_json
+            )
+        if not as_json:
+            running.show_plans(planned, full_diff=diff)
+        plans = {e.host: e.plan for e in planned if e.plan and e.status is Status.PENDING}
+        if check or not plans:
+            context.exit(running.exit_code(planned))
         if not yes:
-            _ask(len(busy))
+            _ask(len(plans))
         work = partial(
-            jobs.applying, workspace.desired, busy, prune=prune, take_over=take_over, host_keys=host_keys
+            jobs.applying,
+            workspace.desired,
+            plans,
+            prune=prune,
+            take_over=take_over,
+            host_keys={h: entry.host_key for h, entry in saved.hosts.items()} if saved else {},
         )
-        ended = _carry_out(workspace.only(list(busy)), logins, options, work)
-    context.exit(running.exit_code([*(e for e in outcomes if e.host not in busy), *ended]))
-
-
-def _show(plans: Mapping[str, HostPlan], outcomes: Sequence[Outcome], diff: bool) -> None:
-    from provisioner.cli import running
-    from provisioner.report import plantext
-    from provisioner.report.console import print_lines
-
-    if outcomes:
-        running.show_plans(outcomes, full_diff=diff)
-    else:
-        print_lines(plantext.plans(plans, full_diff=diff))
-        click.echo(plantext.summary(plans.values()))
+        applied = _carry_out(workspace.only(list(plans)), logins, options, work, as_json)
+    rest = [outcome for outcome in planned if outcome.host not in plans]
+    context.exit(running.exit_code([*rest, *applied]))
 
 
 def _ask(count: int) -> None:
@@ -103,31 +100,38 @@ def _ask(count: int) -> None:
 
 
 def _carry_out(
-    targets: Sequence[Target], logins: Logins, options: Common, make_work: Callable[[Owner], Work]
+    targets: Sequence[Target],
+    logins: Logins,
+    options: Common,
+    make_work: Callable[[Owner], Work],
+    as_json: bool,
 ) -> list[Outcome]:
+    from provisioner.cli.running import listening
     from provisioner.cli.workspace import new_owner
     from provisioner.fleet import pool
     from provisioner.report.outcomes import recap
-    from provisioner.report.progress import Progress
 
     owner = new_owner("apply")
-    with Progress(verbose=bool(options.verbose)) as progress:
+    outcomes: list[Outcome] = []
+    interrupted = False
+    with listening(options, as_json=as_json) as listener:
         try:
-            ended = pool.run(
+            outcomes = pool.run(
                 "apply",
                 targets,
                 logins,
                 make_work(owner),
                 forks=options.forks,
-                listener=progress,
+                listener=listener,
                 run_id=owner.run,
             )
         except pool.Interrupted as stopped:
-            unfinished = len(targets) - len(stopped.outcomes)
-            recap(stopped.outcomes, run=owner.run, unfinished=unfinished)
-            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from stopped
-    recap(ended, run=owner.run)
-    return ended
+            outcomes, interrupted = stopped.outcomes, True
+    if not as_json:
+        recap(outcomes, run=owner.run, unfinished=len(targets) - len(outcomes))
+    if interrupted:
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED)
+    return outcomes
 
 
 def _read(file: Path) -> SavedPlan:
@@ -140,22 +144,20 @@ def _read(file: Path) -> SavedPlan:
     return planfile.load(text, str(file))
 
 
-def _saved(
-    saved: SavedPlan, workspace: Workspace
-) -> tuple[dict[str, HostPlan], list[Outcome]]:
-    """The saved plans that still want what the inventory wants, and the others as stale."""
-    from provisioner.fleet.outcome import Outcome, Status
+def _saved(saved: SavedPlan, workspace: Workspace) -> list[Outcome]:
+    """Saved plans as outcomes of planning: pending where the inventory still wants what it
+    wanted, stale where it does not."""
+    from provisioner.fleet.outcome import Outcome
 
-    plans: dict[str, HostPlan] = {}
-    stale: list[Outcome] = []
+    planned: list[Outcome] = []
     for host, entry in saved.hosts.items():
         desired = workspace.desired.get(host)
         if desired is None and workspace.limited:
             continue
         if desired is not None and desired.digest == entry.plan.desired_digest:
-            plans[host] = entry.plan
+            planned.append(Outcome(host, Status.PENDING, entry.plan))
             continue
         cause = "wants something else by now" if desired else "has no such host any more"
         error = Stale(host, "plan", f"the inventory {cause}", help="plan again")
-        stale.append(Outcome(host, Status.STALE, error=error))
-    return plans, stale
+        planned.append(Outcome(host, Status.STALE, error=error))
+    return planned

@@ -81,6 +81,9 @@ def run(arguments: list[str]) -> int:
 
         print_error(error)
         return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.OK

@@ -38,9 +38,7 @@ _INVENTORY = (
         help="Inventory file, directory or host list; may be repeated.  "
         "[default: inventory/ beside the site file]",
     ),
-    click.option(
-        "-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible's patterns)."
-    ),
+    click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible's patterns)."),
     click.option(
         "--site",
         type=click.Path(path_type=Path, dir_okay=False),

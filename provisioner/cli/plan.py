@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from provisioner.cli.options import Common, common
+from provisioner.errors import InputError
+
+if TYPE_CHECKING:
+    from provisioner.cli.workspace import Workspace
+    from provisioner.fleet.outcome import Outcome
 
 
 @click.command()
@@ -51,7 +58,7 @@ def plan(
     context.exit(running.exit_code(outcomes))
 
 
-def _save(out: Path, outcomes, workspace, prune: bool) -> None:  # type: ignore[no-untyped-def]
+def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: bool) -> None:
     from provisioner.planning import planfile
 
     hosts = {
@@ -61,7 +68,14 @@ def _save(out: Path, outcomes, workspace, prune: bool) -> None:  # type: ignore[
     }
     desired = next(iter(workspace.desired.values()))
     text = planfile.dump(planfile.SavedPlan(hosts, desired.inventory, prune))
-    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    click.echo(f"saved: {out} ({len(hosts)} hosts); carry it out with: provisioner apply {out}", err=True)
+    aside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        aside.replace(out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"the plan cannot be saved: {error}") from error
+    count = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
+    click.echo(f"saved: {out} ({count}); carry it out with: provisioner apply {out}", err=True)

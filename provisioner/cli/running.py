@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import click
 
@@ -11,10 +13,12 @@ from provisioner.cli.options import Common
 from provisioner.cli.workspace import Workspace
 from provisioner.errors import ExitCode, worst
 from provisioner.fleet import jobs, pool
+from provisioner.fleet.events import Listener
 from provisioner.fleet.outcome import Outcome
 from provisioner.planning import planfile
 from provisioner.report import plantext
 from provisioner.report.console import print_diagnostic, print_lines
+from provisioner.report.jsonlines import JsonLines
 from provisioner.report.progress import Progress
 
 
@@ -26,19 +30,27 @@ def plan_hosts(
     prune: bool = False,
     keep: bool = False,
     quiet: bool = False,
-    hosts: Sequence[str] | None = None,
+    as_json: bool = False,
 ) -> list[Outcome]:
     """Plan every host in scope: one connection and one exec each."""
-    targets = workspace.targets if hosts is None else workspace.only(hosts)
-    with Progress(verbose=bool(options.verbose), quiet=quiet) as progress:
+    with listening(options, quiet=quiet, as_json=as_json) as listener:
         return pool.run(
             "plan",
-            targets,
+            workspace.targets,
             logins,
             jobs.planning(workspace.desired, prune=prune, keep=keep),
             forks=options.forks,
-            listener=progress,
+            listener=listener,
         )
+
+
+def listening(
+    options: Common, *, quiet: bool = False, as_json: bool = False
+) -> AbstractContextManager[Listener]:
+    """Who hears a run's events: JSON lines, or progress on standard error."""
+    if as_json:
+        return nullcontext(JsonLines())
+    return Progress(verbose=bool(options.verbose), quiet=quiet)
 
 
 def show_plans(outcomes: Sequence[Outcome], *, full_diff: bool) -> None:
@@ -47,7 +59,7 @@ def show_plans(outcomes: Sequence[Outcome], *, full_diff: bool) -> None:
     print_lines(plantext.plans(found, full_diff=full_diff))
     for outcome in outcomes:
         for error in outcome.plan.errors if outcome.plan else ():
-            print_diagnostic(error)
+            print_diagnostic(replace(error, message=f"{outcome.host}: {error.message}"))
     click.echo(plantext.summary(found.values()) if found else "No host could be planned.")
 
 
@@ -59,11 +71,7 @@ def document(workspace: Workspace, outcomes: Sequence[Outcome]) -> str:
         if each.plan:
             entry |= planfile.document(each.plan)
         if each.error:
-            entry["error"] = {
-                "step": each.error.step,
-                "message": each.error.message,
-                "help": each.error.help,
-            }
+            entry["error"] = planfile.error_document(each.error)
         hosts[each.host] = entry
     who = workspace.identity
     about = {"id": who.id, "commit": who.commit, "dirty": who.dirty}

@@ -18,8 +18,8 @@ def status(context: click.Context, options: Common, as_json: bool) -> None:
     """
     from provisioner.cli import running
     from provisioner.cli.workspace import load
-    from provisioner.report.outcomes import status_lines
     from provisioner.report.console import print_lines
+    from provisioner.report.outcomes import status_lines
 
     workspace = load(options)
     with workspace.logins() as logins:

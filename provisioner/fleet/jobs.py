@@ -14,9 +14,7 @@ from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired
 
 
-def planning(
-    desired: Mapping[str, Desired], *, prune: bool = False, keep: bool = False
-) -> Work:
+def planning(desired: Mapping[str, Desired], *, prune: bool = False, keep: bool = False) -> Work:
     """Plan a host: one connection, one exec. `keep` leaves the login open where there is
     something to apply."""
 
@@ -109,5 +107,3 @@ def _apply(
             return
     job.step("apply")
     session.apply(connection, plan, owner, progress=job.progress)
-
-

@@ -21,7 +21,7 @@ from provisioner.fleet.outcome import Outcome, status_of
 from provisioner.transport.base import Connection, Counters, Target, Transport
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the user's word
+class Interrupted(KeyboardInterrupt):
     """The user stopped the run; `outcomes` are those that were finished by then."""
 
     def __init__(self, outcomes: list[Outcome]) -> None:

@@ -138,9 +138,7 @@ class _Answer:
     def _paths(self) -> dict[str, PathState]:
         lines = self._one("states").text().splitlines()
         asked = [file.path for file in self._asked.files]
-        states = {
-            path: _path_state(path, line) for path, line in zip(asked, lines, strict=True)
-        }
+        states = {path: _path_state(path, line) for path, line in zip(asked, lines, strict=True)}
         for frame in self._all("managed"):
             told = frame.text().splitlines()
             for path, line in zip(told[::2], told[1::2], strict=True):

@@ -163,7 +163,9 @@ def _receive_manifest(program: Program, plan: HostPlan) -> None:
     resources = manifest["resources"]
     assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
     managed = [
-        address.partition(":")[2] for address in resources if address.startswith(("file:", "table:"))
+        address.partition(":")[2]
+        for address in resources
+        if address.startswith(("file:", "table:"))
     ]
     program.send("receive", "".join(f"{path}\n" for path in managed).encode(), "paths")
 

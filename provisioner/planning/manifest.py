@@ -61,9 +61,7 @@ def remembered(manifest: Mapping[str, Any] | None) -> dict[str, Before]:
     """Each managed address with what stood there before us."""
     if not manifest:
         return {}
-    return {
-        address: Before(**entry["before"]) for address, entry in manifest["resources"].items()
-    }
+    return {address: Before(**entry["before"]) for address, entry in manifest["resources"].items()}
 
 
 def table_type(manifest: Mapping[str, Any], address: str) -> str:

@@ -74,9 +74,7 @@ def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Chan
     return [_forget(address)]
 
 
-def _put_back_path(
-    address: str, path: str, before: Before, observed: Observed
-) -> Iterable[Change]:
+def _put_back_path(address: str, path: str, before: Before, observed: Observed) -> Iterable[Change]:
     type_ = manifest.table_type(observed.manifest or {}, address)
     state = observed.paths[path]
     if not before.present and state.kind is PathKind.MISSING:

@@ -15,10 +15,11 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from provisioner import __version__
-from provisioner.errors import InputError
+from provisioner.errors import HostError, InputError
 from provisioner.marks import Mark
 from provisioner.planning.plan import HostPlan
 from provisioner.postfix import sensitive
+from provisioner.postfix.activation import Activation
 from provisioner.resources.base import Change
 
 FORMAT = 1
@@ -110,7 +111,7 @@ def document(plan: HostPlan) -> dict[str, Any]:
     """One host's plan for `--json`: what a person is shown, as data."""
     changes = json.loads(_CHANGES.dump_json(plan.changes, exclude={"__all__": {"effects"}}))
     for change in changes:
-        change["activation"] = str(_activation_name(change["activation"]))
+        change["activation"] = str(Activation(change["activation"]))
     return {
         "changes": changes,
         "unchanged": plan.unchanged,
@@ -127,7 +128,6 @@ def document(plan: HostPlan) -> dict[str, Any]:
     }
 
 
-def _activation_name(value: int) -> str:
-    from provisioner.postfix.activation import Activation
-
-    return str(Activation(value))
+def error_document(error: HostError) -> dict[str, str]:
+    """An error for JSON output."""
+    return {"step": error.step, "message": error.message, "help": error.help}

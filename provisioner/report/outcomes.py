@@ -20,7 +20,9 @@ def recap(outcomes: Sequence[Outcome], *, run: str, unfinished: int = 0) -> None
         counts["not finished"] = unfinished
     text = ", ".join(f"{number} {status}" for status, number in counts.items())
     bad = any(status not in _STYLES for status in counts)
-    out.print(f"Run {run}: {text or 'nothing was done'}.", style="bold red" if bad else "bold green")
+    out.print(
+        f"Run {run}: {text or 'nothing was done'}.", style="bold red" if bad else "bold green"
+    )
     if unfinished:
         out.print(
             "What a host had received whole it completes by itself; anything else it discards. "
@@ -42,5 +44,7 @@ def status_lines(outcomes: Sequence[Outcome]) -> Iterator[Line]:
             yield Line(f"{name}  ok{orphans}", "green")
             continue
         addresses = list(dict.fromkeys(change.address for change in plan.changes))
-        shown = ", ".join(addresses[:5]) + (f" and {len(addresses) - 5} more" if addresses[5:] else "")
+        shown = ", ".join(addresses[:5]) + (
+            f" and {len(addresses) - 5} more" if addresses[5:] else ""
+        )
         yield Line(f"{name}  differs: {shown}", "yellow")

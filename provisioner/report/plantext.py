@@ -52,7 +52,9 @@ def _heading(members: Sequence[HostPlan]) -> Iterator[Line]:
     by_facts: dict[str, list[str]] = {}
     for plan in members:
         postfix = plan.facts.get("postfix") or "not installed"
-        by_facts.setdefault(f"Postfix {postfix} on {plan.facts.get('system')}", []).append(plan.host)
+        by_facts.setdefault(f"Postfix {postfix} on {plan.facts.get('system')}", []).append(
+            plan.host
+        )
     for facts, hosts in by_facts.items():
         whose = "" if len(by_facts) == 1 else f" ({', '.join(hosts)})"
         yield Line(f"  {facts}{whose}", "dim")
@@ -187,8 +189,10 @@ def summary(found: Iterable[HostPlan]) -> str:
     every = list(found)
     busy = [plan for plan in every if not plan.empty]
     if not busy:
-        return "No changes: " + (f"{len(every)} hosts are" if len(every) != 1 else "the host is") + (
-            " as desired."
+        return (
+            "No changes: "
+            + (f"{len(every)} hosts are" if len(every) != 1 else "the host is")
+            + (" as desired.")
         )
     counts: dict[str, int] = {}
     for plan in busy:

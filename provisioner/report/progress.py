@@ -76,7 +76,9 @@ class Progress:
     def _report(self, event: HostEnded) -> None:
         outcome = event.outcome
         if outcome.error is not None:
-            text = f"{outcome.host}: {outcome.status}: {outcome.error.step}: {outcome.error.message}"
+            text = (
+                f"{outcome.host}: {outcome.status}: {outcome.error.step}: {outcome.error.message}"
+            )
             self._line(text, "red")
             if outcome.error.help:
                 self._line(f"  help: {outcome.error.help}")

@@ -139,7 +139,11 @@ class File(Resource):
 def check_path(path: str) -> None:
     """Raises ValueError for a path that is not absolute, plain and clean."""
     parts = path.split("/")
-    if not path.startswith("/") or path.endswith("/") or any(p in ("", ".", "..") for p in parts[1:]):
+    if (
+        not path.startswith("/")
+        or path.endswith("/")
+        or any(p in ("", ".", "..") for p in parts[1:])
+    ):
         raise ValueError(f"{printable(path)!r} is not a clean absolute path")
     if printable(path) != path or "\t" in path:
         raise ValueError(f"{printable(path)!r} has control characters in it")

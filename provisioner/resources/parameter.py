@@ -12,7 +12,6 @@ from provisioner.postfix.version import Version
 from provisioner.resources.base import Action, Before, Change, Resource, SetParameter
 from provisioner.resources.observed import Observed, Request
 
-
 _RESTRICTION_LIST = re.compile(r"smtpd_[a-z_]+_restrictions")
 
 

@@ -203,6 +203,4 @@ def _list_parameter(
     for entry in placed:
         seen.setdefault(entry.rendered, entry.origin)
     origin = layout.origin if layout else (placed[0].origin if placed else fallback)
-    return RestrictionList(
-        origin, name, ", ".join(seen), fold=True, entries=tuple(seen.items())
-    )
+    return RestrictionList(origin, name, ", ".join(seen), fold=True, entries=tuple(seen.items()))

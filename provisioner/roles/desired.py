@@ -59,7 +59,10 @@ def desired_states(
     library: RoleLibrary,
     identity: Mapping[str, str],
 ) -> dict[str, Desired]:
-    """What each host is to be, by name; `assigned` are the roles of each. Raises `InputError` with everything that is wrong."""
+    """What each host is to be, by name; `assigned` are the roles of each.
+
+    Raises `InputError` with everything that is wrong.
+    """
     findings = Findings()
     states: dict[str, Desired] = {}
     for host in hosts:

@@ -85,9 +85,9 @@ def _written(source: Any, path: tuple[Any, ...]) -> bool:
     """Whether somebody wrote the value at `path` (it is no default)."""
     node = source
     for step in path:
-        if isinstance(node, Mapping) and step in node:
-            node = node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        if (isinstance(node, Mapping) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
+        ):
             node = node[step]
         else:
             return False

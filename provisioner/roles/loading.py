@@ -93,7 +93,7 @@ def _load_file(name: str, file: Path, mark: Mark | None) -> Role:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - a user's module may raise anything
+    except Exception as error:
         line = _line_of(error, str(file))
         raise InputError(
             f"role {name}: {type(error).__name__}: {error}", mark=Mark(str(file), line)

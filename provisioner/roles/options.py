@@ -12,13 +12,10 @@ from provisioner.diagnostics import Diagnostic, nearest
 from provisioner.marks import Map, find_mark
 from provisioner.roles.interface import RoleOptions
 
-
 Model = TypeVar("Model", bound=RoleOptions)
 
 
-def validate(
-    model: type[Model], source: Any, label: str
-) -> tuple[Model | None, list[Diagnostic]]:
+def validate(model: type[Model], source: Any, label: str) -> tuple[Model | None, list[Diagnostic]]:
     """The options, or what is wrong with them. `label` begins each message (the variable)."""
     if source is None:
         source = Map()

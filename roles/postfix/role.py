@@ -112,7 +112,11 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         if table.text is not None and table.entries:
             raise host.error(f"table {path} has both entries and text", "tables", path)
         yield Table(
-            host.origin("tables", path), path, table.type, tuple(Entry(*each) for each in table.entries.items()), table.text
+            host.origin("tables", path),
+            path,
+            table.type,
+            tuple(Entry(*each) for each in table.entries.items()),
+            table.text,
         )
     yield Unit(host.origin("running"), "postfix", options.running, options.running)
 

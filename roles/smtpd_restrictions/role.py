@@ -106,7 +106,10 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for name, text in options.lists.items():
         if name not in LISTS:
             raise host.error(
-                f"{name} is not a restriction list", "lists", name, help=f"one of {', '.join(LISTS)}"
+                f"{name} is not a restriction list",
+                "lists",
+                name,
+                help=f"one of {', '.join(LISTS)}",
             )
         yield verbatim(name, " ".join(text.split()), host.origin("lists", name))
 

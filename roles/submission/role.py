@@ -60,9 +60,14 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     yield Parameter(host.origin("sasl", "type"), "smtpd_sasl_type", options.sasl.type)
     yield Parameter(host.origin("sasl", "path"), "smtpd_sasl_path", options.sasl.path)
     yield Parameter(
-        host.origin("auth_on_smtp"), "smtpd_sasl_auth_enable", "yes" if options.auth_on_smtp else "no"
+        host.origin("auth_on_smtp"),
+        "smtpd_sasl_auth_enable",
+        "yes" if options.auth_on_smtp else "no",
     )
-    for option, parameter in (("certificate", "smtpd_tls_cert_file"), ("key", "smtpd_tls_key_file")):
+    for option, parameter in (
+        ("certificate", "smtpd_tls_cert_file"),
+        ("key", "smtpd_tls_key_file"),
+    ):
         path = getattr(options.tls, option)
         if path:
             yield Parameter(host.origin("tls", option), parameter, path)
