@@ -59,6 +59,22 @@ def cli() -> None:
     """Plan, prove and apply Postfix configuration on fleets of hosts over SSH."""
 
 
+def _internal_error(error: Exception) -> int:
+    """A fault of this program, in one line; the traceback on request."""
+    import os
+    import traceback
+
+    if os.environ.get("PROVISIONER_TRACE"):
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+    click.echo(f"error: a fault of provisioner itself: {type(error).__name__}: {error}", err=True)
+    click.echo(
+        f"  help: report it with the place ({where}); PROVISIONER_TRACE=1 shows more", err=True
+    )
+    return ExitCode.INTERNAL
+
+
 def main() -> None:
     """Run the program; ends the process with one of the documented exit codes."""
     sys.exit(run(sys.argv[1:]))
@@ -87,4 +103,6 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.OK
+    except Exception as error:  # noqa: BLE001 - the last resort: a message, not a traceback
+        return _internal_error(error)
     return int(code or 0)

@@ -60,6 +60,7 @@ def plan(
 
 def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: bool) -> None:
     from provisioner.planning import planfile
+    from provisioner.report.plantext import counted
 
     hosts = {
         each.host: planfile.SavedHost(each.plan, each.host_key)
@@ -77,5 +78,4 @@ def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: b
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise InputError(f"the plan cannot be saved: {error}") from error
-    count = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
-    click.echo(f"saved: {out} ({count}); carry it out with: provisioner apply {out}", err=True)
+    click.echo(f"saved: {out} ({counted(len(hosts))}); carry it out with: provisioner apply {out}", err=True)

@@ -52,7 +52,7 @@ class Workspace:
 def load(options: Common) -> Workspace:
     """Everything the user wrote, read and checked. Raises `InputError` with all that is
     wrong in it, before any host is contacted."""
-    site_path = find_site(Path.cwd(), options.site)
+    site_path = find_site(Path(), options.site)
     sources = options.sources or (str(default_inventory(site_path)),)
     inventory = load_inventory(sources, beside=site_path.parent)
     site = load_site(site_path)

@@ -184,6 +184,11 @@ def _shortened(lines: Sequence[Line], full: bool) -> Iterator[Line]:
         yield Line(f"      … {len(lines) - len(shown)} more lines (--diff shows them)", "dim")
 
 
+def counted(number: int, what: str = "host") -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def summary(found: Iterable[HostPlan]) -> str:
     """`Plan: 3 hosts to change (12 to create, …), 1 unchanged.`"""
     every = list(found)
@@ -199,5 +204,4 @@ def summary(found: Iterable[HostPlan]) -> str:
         for change in plan.changes:
             counts[change.action] = counts.get(change.action, 0) + 1
     what = ", ".join(f"{number} to {action}" for action, number in counts.items())
-    hosts = "1 host" if len(busy) == 1 else f"{len(busy)} hosts"
-    return f"Plan: {hosts} to change ({what}), {len(every) - len(busy)} unchanged."
+    return f"Plan: {counted(len(busy))} to change ({what}), {len(every) - len(busy)} unchanged."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from provisioner.fleet.events import Event, HostEnded, HostStarted, HostStep, RunEnded, RunStarted
 from provisioner.fleet.outcome import Status
 from provisioner.report.console import console, is_fancy
+from provisioner.report.plantext import counted
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -55,7 +56,7 @@ class Progress:
                     self._show()
                 elif not self._quiet:
                     about = f" (run {run})" if run else ""
-                    self._line(f"{verb}: {len(hosts)} hosts{about}")
+                    self._line(f"{verb}: {counted(len(hosts))}{about}")
             case HostStarted(host):
                 self._running[host] = ""
                 self._show()

@@ -27,25 +27,71 @@ def validate(model: type[Model], source: Any, label: str) -> tuple[Model | None,
     try:
         return model.model_validate(source), []
     except ValidationError as error:
-        return None, [_diagnostic(model, source, label, each) for each in error.errors()]
+        return None, _diagnostics(model, source, label, error.errors())
 
 
-def _diagnostic(model: type[BaseModel], source: Any, label: str, error: Any) -> Diagnostic:
-    path = _real_path(source, error["loc"])
+#: pydantic's kinds of type errors, in the words of a YAML author.
+_WANTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def _diagnostics(
+    model: type[BaseModel], source: Any, label: str, errors: Iterable[Any]
+) -> list[Diagnostic]:
+    """One finding a place: pydantic reports every member of a union that did not fit."""
+    places: dict[tuple[Any, ...], list[Any]] = {}
+    for error in errors:
+        places.setdefault(_real_path(source, error["loc"]), []).append(error)
+    return [_diagnostic(model, source, label, path, found) for path, found in places.items()]
+
+
+def _diagnostic(
+    model: type[BaseModel], source: Any, label: str, path: tuple[Any, ...], errors: list[Any]
+) -> Diagnostic:
     where = ".".join((label, *(str(step) for step in path)))
-    if error["type"] == "extra_forbidden":
+    first = errors[0]
+    if first["type"] == "extra_forbidden":
         known = _keys_at(model, path[:-1])
         near = nearest(str(path[-1]), known)
         advice = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
         message = f"{where}: there is no such option"
         return Diagnostic(message, find_mark(source, path, key=True), advice)
-    message = error["msg"].removeprefix("Value error, ")
-    value = error.get("input")
-    got = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    value = first.get("input")
+    wanted = list(dict.fromkeys(_WANTED[e["type"]] for e in errors if e["type"] in _WANTED))
+    if wanted:
+        message = f"{where}: must be {' or '.join(wanted)}, not {_kind(value)}"
+        return Diagnostic(message, find_mark(source, path), _advice(value, wanted))
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     advice = ""
-    if isinstance(value, bool) and "valid string" in message:
-        advice = "YAML reads yes, no, on and off as true and false: put the word in quotes"
-    return Diagnostic(f"{where}: {message}{got}", find_mark(source, path), advice)
+    if isinstance(value, bool):
+        advice = "YAML reads on, off, yes and no as true and false; write one of the words above"
+    return Diagnostic(f"{where}: {message}{_got(value)}", find_mark(source, path), advice)
+
+
+def _got(value: Any) -> str:
+    return f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+
+
+def _advice(value: Any, wanted: Iterable[str]) -> str:
+    if value is None:
+        return "write '' if it is to be empty"
+    if "text" not in wanted:
+        return ""
+    if isinstance(value, bool):
+        return "YAML reads yes, no, on and off as true and false: put the word in quotes"
+    if isinstance(value, float):
+        return "put it in quotes: YAML reads 3.10 as the number 3.1"
+    return "put it in quotes" if isinstance(value, int) else ""
 
 
 def _real_path(source: Any, location: Iterable[Any]) -> tuple[Any, ...]:
@@ -89,5 +135,7 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
 
 
 def _kind(value: object) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", list: "a list"}
-    return next((name for kind, name in names.items() if isinstance(value, kind)), "that")
+    if value is None:
+        return "nothing"
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "a mapping")
