@@ -19,7 +19,7 @@ import paramiko
 
 from provisioner.errors import Unreachable
 from provisioner.transport.knownhosts import Finding, HostKey, KnownHosts, Verdict
-from provisioner.transport.shell import with_last_words
+from provisioner.transport.shell import last_words, with_last_words
 
 if TYPE_CHECKING:
     from provisioner.transport.endpoint import Endpoint
@@ -126,8 +126,9 @@ def shake(wire: Wire, endpoint: Endpoint, known: KnownHosts) -> tuple[paramiko.T
         shown = transport.get_remote_server_key()
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
-        said = wire.last_complaint() or _greeting(endpoint)
-        message = with_last_words(_handshake_cause(error, endpoint), said)
+        message = with_last_words(_handshake_cause(error, endpoint), wire.last_complaint())
+        if said := _greeting(endpoint):
+            message = f'{endpoint.where} does not greet as SSH does, but with "{last_words(said)}"'
         raise Unreachable(endpoint.name, "connect", message) from error
     return transport, HostKey(shown.get_name(), shown.asbytes())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
-from provisioner.errors import Failed, Unreachable
+from provisioner.errors import Unreachable
 from provisioner.transport.collect import LINGER_SECONDS, Collected
 from provisioner.transport.shell import Dialogue, with_last_words
 
@@ -110,9 +110,8 @@ class RemoteExec:
                 finally:
                     channel.close()
             return self._collected.exchange(status)
-        except BaseException as error:
-            if not (isinstance(error, Failed) and self._dialogue.is_ready is False):
-                self._transport.close()
+        except BaseException:
+            self._transport.close()
             raise
 
     def _start(self) -> paramiko.Channel:

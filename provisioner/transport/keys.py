@@ -91,6 +91,7 @@ class KeyRing:
     def __init__(self, prompt: Prompt = ask_on_terminal) -> None:
         self._prompt = prompt
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
         self._slots: dict[Path, _KeyFile] = {}
         self._agents: dict[str, Agent | None] = {}
 
@@ -128,7 +129,7 @@ class KeyRing:
             return self._slots[path]
 
     def _ask(self, question: str) -> Secret | None:
-        with self._lock:  # one question at a time
+        with self._asking:  # one question at a time
             return self._prompt(question)
 
     def _agent_keys(self, path: str | None) -> tuple[AgentKey, ...]:

@@ -8,7 +8,6 @@ plain names are found by index, hashed ones by one HMAC each.
 from __future__ import annotations
 
 import base64
-import binascii
 import fnmatch
 import hashlib
 import hmac
@@ -157,7 +156,7 @@ def read_records(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         record = parse_record(line, Mark(str(path.expanduser()), number))
         if record is not None:
             found.append(record)
@@ -174,7 +173,7 @@ def parse_record(line: str, mark: Mark) -> Record | None:
         return None
     try:
         blob = base64.b64decode(fields[2], validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return Record(fields[0], HostKey(fields[1], blob), mark, marker)
 

@@ -11,7 +11,7 @@ import paramiko
 
 from provisioner.errors import Unreachable
 from provisioner.transport.endpoint import DEFAULT_IDENTITIES, Endpoint
-from provisioner.transport.keys import KeyRing, KeyUnusable
+from provisioner.transport.keys import Candidate, KeyRing, KeyUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +24,15 @@ _PASSWORD_METHODS = {"password", "keyboard-interactive"}
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way to prove who we are. `attempt` returns the methods still asked for."""
+    """One way to prove who we are.
+
+    `prepare` opens what is needed (and may ask the user); what it returns does the
+    attempt and gives back the methods still asked for.
+    """
 
     label: str
     methods: frozenset[str]
-    attempt: Callable[[paramiko.Transport], list[str]]
+    prepare: Callable[[], Callable[[paramiko.Transport], list[str]]]
 
 
 def login(transport: paramiko.Transport, endpoint: Endpoint, ring: KeyRing, seconds: float) -> str:
@@ -45,12 +49,17 @@ def login(transport: paramiko.Transport, endpoint: Endpoint, ring: KeyRing, seco
             break
         if allowed is not None and not way.methods & allowed:
             continue
-        transport.auth_timeout = max(0.1, deadline - time.monotonic())
+        asked_at = time.monotonic()
         try:
-            more = way.attempt(transport)
+            attempt = way.prepare()
         except KeyUnusable as problem:
             tried.append(f"{way.label} ({problem})")
             continue
+        finally:
+            deadline += time.monotonic() - asked_at  # the user's time is not the host's
+        transport.auth_timeout = max(0.1, deadline - time.monotonic())
+        try:
+            more = attempt(transport)
         except paramiko.BadAuthenticationType as error:
             allowed = frozenset(error.allowed_types)
             tried.append(f"{way.label} (not accepted there)")
@@ -75,19 +84,21 @@ def _ways(endpoint: Endpoint, ring: KeyRing) -> Iterator[_Way]:
         files = endpoint.identity_files or tuple(Path(p).expanduser() for p in DEFAULT_IDENTITIES)
         offered = ring.candidates(files, endpoint.agent, only_files=endpoint.identities_only)
         for candidate, _ in zip(offered, range(room), strict=False):
-            yield _Way(
-                candidate.label,
-                frozenset({"publickey"}),
-                lambda transport, load=candidate.load: transport.auth_publickey(  # type: ignore[misc]
-                    endpoint.user, load()
-                ),
-            )
+            yield _Way(candidate.label, frozenset({"publickey"}), _by_key(endpoint.user, candidate))
     if room < MAX_ATTEMPTS and (secret := endpoint.password) is not None:
         yield _Way(
             "password",
             frozenset(_PASSWORD_METHODS),
-            lambda transport: transport.auth_password(endpoint.user, secret.reveal()),
+            lambda: lambda transport: transport.auth_password(endpoint.user, secret.reveal()),
         )
+
+
+def _by_key(user: str, candidate: Candidate) -> Callable[[], Callable[..., list[str]]]:
+    def prepare() -> Callable[[paramiko.Transport], list[str]]:
+        key = candidate.load()
+        return lambda transport: transport.auth_publickey(user, key)
+
+    return prepare
 
 
 def _raise_if_over(

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     import paramiko
 
-#: Most jump hosts in a row; more is taken for a loop.
-_MAX_JUMPS = 8
-
 # Its complaints come back to us as exceptions; Python would print them once more.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 if logging.getLogger("paramiko").level == logging.NOTSET:
@@ -104,7 +101,8 @@ class SshTransport:
 
     def connect(self, target: Target) -> SshConnection:
         """Raises `Unreachable` naming the cause, `InputError` for wrong configuration."""
-        return self._open(self._resolver.target(target), target, 0)
+        endpoint = self._resolver.target(target)
+        return self._open(endpoint, self._route(endpoint), target)
 
     def host_key(self, target: Target) -> tuple[Endpoint, HostKey, Finding]:
         """The key that the host shows, where, and whether it is known; nobody is logged in.
@@ -112,7 +110,7 @@ class SshTransport:
         Raises `Unreachable`, also where a jump host on the way is not trusted.
         """
         endpoint = self._resolver.target(target)
-        wire = self._wire(endpoint, 0)
+        wire = self._wire(endpoint, self._route(endpoint))
         known = self._records(endpoint)
         try:
             transport, key = shake(wire, endpoint, known)
@@ -130,8 +128,26 @@ class SshTransport:
                 jump.result().close()
         self._ring.close()
 
-    def _open(self, endpoint: Endpoint, target: Target, depth: int) -> SshConnection:
-        wire = self._wire(endpoint, depth)
+    def _route(self, endpoint: Endpoint) -> tuple[Endpoint, ...]:
+        """The jump hosts on the way, the one nearest to the endpoint first.
+
+        Found out before anything is opened: jump hosts that need each other would
+        otherwise wait for each other.
+        """
+        route: list[Endpoint] = []
+        here = endpoint
+        while here.jumps:
+            *via, last = here.jumps
+            here = self._resolver.hop(last, tuple(via))
+            if any(here.shared_key == each.shared_key for each in route):
+                raise InputError(f"{endpoint.name}: ProxyJump goes in circles, at {last}")
+            route.append(here)
+        return tuple(route)
+
+    def _open(
+        self, endpoint: Endpoint, route: tuple[Endpoint, ...], target: Target
+    ) -> SshConnection:
+        wire = self._wire(endpoint, route)
         try:
             known = self._records(endpoint)
             transport, key = shake(wire, endpoint, known)
@@ -147,22 +163,18 @@ class SshTransport:
             raise
         return SshConnection(target, endpoint, str(key), by, transport, wire)
 
-    def _wire(self, endpoint: Endpoint, depth: int) -> Wire:
-        if not endpoint.jumps:
+    def _wire(self, endpoint: Endpoint, route: tuple[Endpoint, ...]) -> Wire:
+        if not route:
             return wire_to(endpoint)
-        if depth >= _MAX_JUMPS:
-            chain = ",".join(endpoint.jumps)
-            raise InputError(f"{endpoint.name}: ProxyJump goes in circles, at {chain}")
-        *via, last = endpoint.jumps
-        hop = self._resolver.hop(last, tuple(via))
+        hop = route[0]
         try:
-            jump = self._shared(hop, depth + 1)
+            jump = self._shared(hop, route[1:])
         except HostError as error:
-            step = f"jump host {last}: {error.step}"
+            step = f"jump host {hop.name}: {error.step}"
             raise type(error)(endpoint.name, step, error.message, help=error.help) from error
-        return wire_through(jump.transport, endpoint, last)
+        return wire_through(jump.transport, endpoint, hop.name)
 
-    def _shared(self, hop: Endpoint, depth: int) -> SshConnection:
+    def _shared(self, hop: Endpoint, route: tuple[Endpoint, ...]) -> SshConnection:
         """The one connection to a jump host; who comes first opens it, the others wait."""
         with self._lock:
             future = self._jumps.get(hop.shared_key)
@@ -173,7 +185,7 @@ class SshTransport:
                 future = self._jumps[hop.shared_key] = Future()
         if mine:
             try:
-                future.set_result(self._open(hop, Target(hop.name, hop.host), depth))
+                future.set_result(self._open(hop, route, Target(hop.name, hop.host)))
             except BaseException as error:  # noqa: BLE001 - raised by result(), here and in those who wait
                 future.set_exception(error)
                 with self._lock:

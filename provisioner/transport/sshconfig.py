@@ -11,6 +11,7 @@ import getpass
 import glob
 import re
 import shlex
+import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ _MATCH_KINDS = {*_MATCH_WITHOUT_VALUE, "exec", "host", "localuser", "originalhos
 #: Deepest nesting of `Include`, as in ssh(1).
 _DEPTH = 16
 
+#: Seconds that a `Match exec` program may take.
+_EXEC_SECONDS = 10.0
+
 #: Keywords whose %-tokens are expanded here, with the port and user really used;
 #: paramiko would take those of the file even where the inventory says otherwise.
 _OURS = {"identityfile", "proxycommand", "proxyjump", "userknownhostsfile", "globalknownhostsfile"}
@@ -46,6 +50,38 @@ class Directive:
     mark: Mark
 
 
+class _Config(paramiko.SSHConfig):
+    """paramiko's configuration, but `Match exec` programs leave our standard input alone."""
+
+    def _does_match(
+        self, match_list: list[dict[str, Any]], target_hostname: str, *rest: Any
+    ) -> bool:
+        others = [each for each in match_list if each["type"] != "exec"]
+        programs = [each for each in match_list if each["type"] == "exec"]
+        if others and not super()._does_match(others, target_hostname, *rest):  # type: ignore[misc]
+            return False
+        for each in programs:
+            command = self._tokenize(rest[-1], target_hostname, "match-exec", each["param"])  # type: ignore[attr-defined]
+            if _succeeds(command) == each["negate"]:
+                return False
+        return bool(match_list)
+
+
+def _succeeds(command: str) -> bool:
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=_EXEC_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        message = f"Match exec {command!r} took longer than {_EXEC_SECONDS:g} s"
+        raise InputError(message) from error
+    return done.returncode == 0
+
+
 class SshConfig:
     """A parsed configuration. Safe to share between threads."""
 
@@ -55,7 +91,7 @@ class SshConfig:
         lines = [_to_line(each) for each in self._directives]
         self._lock = threading.Lock()
         try:
-            self._config = paramiko.SSHConfig.from_text("\n".join(lines))
+            self._config = _Config.from_text("\n".join(lines))
         except paramiko.ssh_exception.ConfigParseError as error:
             raise InputError(f"ssh configuration: {error}", mark=Mark(str(path))) from error
 
@@ -115,7 +151,7 @@ def _read(path: Path, depth: int) -> Iterator[Directive]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     conditional = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         mark = Mark(str(path), number, len(line) - len(line.lstrip()) + 1)
         directive = _parse(line, mark)
         if directive is None:

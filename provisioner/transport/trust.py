@@ -76,6 +76,9 @@ class Sighting:
 
     def record(self) -> None:
         """Add the key; where it has changed, the old ones go. Raises OSError."""
+        known = knownhosts.KnownHosts([self.file])
+        if known.judge(self.endpoint.known_as, self.key).verdict is Verdict.KNOWN:
+            return  # two names of one host, and the other one was first
         if self._has_changed:
             for file in sorted({each.mark.file for each in self.finding.records}):
                 knownhosts.forget_keys(Path(file), self.endpoint.known_as)

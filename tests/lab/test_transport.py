@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from provisioner.cli.hosts import hosts as hosts_command
-from provisioner.errors import Failed, HostError, Unreachable
+from provisioner.errors import Failed, HostError, InputError, Unreachable
 from provisioner.lab.lab import Lab
 from provisioner.lab.recipe import PASSWORDS
 from provisioner.lab.state import HostSpec
@@ -554,6 +554,14 @@ def test_jump_host_is_shared(lab, no_keys, tmp_path, through):
     transport.close()
 
 
+def test_jump_hosts_that_need_each_other(no_keys, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("Host a\n ProxyJump b\nHost b\n ProxyJump a\n")
+    transport = SshTransport(config_file=config)
+    with pytest.raises(InputError, match="goes in circles"):
+        transport.connect(Target("mx1", "mx1", proxy_jump="a"))
+
+
 def test_jump_host_with_unknown_key(lab, no_keys, tmp_path):
     known = tmp_path / "known"
     known.write_text(records(lab, "mx2")["ssh-ed25519"] + "\n")
@@ -614,7 +622,7 @@ def test_dead_hosts_are_named_with_their_cause(lab, silent_port):
     causes = {
         Target("refused", address, port=1): "connection refused",
         Target("silent", "127.0.0.1", port=silent_port): "(no SSH greeting|handshake in)",
-        Target("smtp", address, port=25): "no SSH greeting.*220 ",
+        Target("smtp", address, port=25): 'does not greet as SSH does, but with "220 ',
         Target("nobody", unused): "(no route to host|no answer within)",
         Target("nameless", "no-such-host.invalid"): "cannot find the address|no answer from DNS",
     }
