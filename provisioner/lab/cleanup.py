@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -30,8 +31,24 @@ def down(name: str) -> None:
         for machine in cgroups.leftovers():
             if machine.startswith(f"lab{block}h"):
                 cgroups.remove(machine)
+    _remove_tree(state.disks_directory() / name)
     _remove_tree(state.run_directory() / name)
     _tidy_machine()
+
+
+def sweep_disks() -> list[str]:
+    """Remove disks of labs that are not up: a reboot of this machine ends labs.
+
+    Call with the machine lock held. Returns the names of those labs.
+    """
+    directory = state.disks_directory()
+    if not directory.is_dir():
+        return []
+    unknown = sorted({path.name for path in directory.iterdir()} - set(state.names()))
+    dead = [name for name in unknown if not marked_processes(name)]
+    for name in dead:
+        _remove_tree(directory / name)
+    return dead
 
 
 def down_all() -> list[str]:
@@ -49,6 +66,8 @@ def down_all() -> list[str]:
     for machine in cgroups.leftovers():
         cgroups.remove(machine)
         removed.append(f"control group of {machine}")
+    with state.machine_lock():
+        removed += [f"disks of lab {name}" for name in sweep_disks()]
     _tidy_machine()
     return removed
 
@@ -117,6 +136,8 @@ def _tidy_machine() -> None:
     with state.machine_lock():
         if state.names():
             return
+        with contextlib.suppress(OSError):
+            state.disks_directory().rmdir()  # unless a broken lab's are in it
         network.restore_machine()
         (directory / ".lock").unlink(missing_ok=True)
         directory.rmdir()

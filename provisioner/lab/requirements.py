@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab import apt
+from provisioner.lab.state import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,12 +106,23 @@ def is_debian(os_release: Path) -> bool:
 
 def _can_mount() -> bool:
     script = (
-        'd=$(mktemp -d) && mkdir "$d/l" "$d/u" "$d/w" "$d/m" && '
+        'mkdir -p "$1" && d=$(mktemp -d -p "$1") && mkdir "$d/l" "$d/u" "$d/w" "$d/m" && '
         'mount -t overlay overlay -o "lowerdir=$d/l,upperdir=$d/u,workdir=$d/w" "$d/m"; s=$?; '
         'umount "$d/m" 2>/dev/null; rm -rf "$d"; exit $s'
     )
     done = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", script],
+        [
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            str(cache_directory()),
+        ],
         capture_output=True,
         check=False,
     )

@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioner.lab import apt, state
@@ -23,20 +22,16 @@ from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, RELEASES, VARIANTS, Reci
 from provisioner.lab.system import LabError, progress, run, tail
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Iterator
 
 #: Longest build, in seconds: a slow mirror is slow, a hung one ends here.
 BUILD_SECONDS = 1800.0
 
 
-def cache_directory() -> Path:
-    """Where roots are kept: PROVISIONER_LAB_CACHE or /var/cache/provisioner."""
-    return Path(os.environ.get("PROVISIONER_LAB_CACHE") or "/var/cache/provisioner")
-
-
 def roots_directory() -> Path:
     """The directory that holds one directory a root."""
-    return cache_directory() / "roots"
+    return state.cache_directory() / "roots"
 
 
 def cached(release: str, variant: str = "systemd") -> Path | None:

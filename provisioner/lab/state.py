@@ -1,4 +1,4 @@
-"""What the lab writes down: one directory a lab, found again by anybody who is root.
+"""What the lab writes down, found again by anybody who is root.
 
 ``/run/provisioner-lab/NAME/``
     lab.json     the lab (this module's `LabState`)
@@ -6,9 +6,11 @@
     known_hosts  the hosts' own keys
     zones.json   what the lab's DNS server answers
     dns.log      what it was asked
-    hosts/       one directory a host: its overlay and its console log
 
-The directory is written before anything else of a lab exists and removed after
+``/var/cache/provisioner/disks/NAME/HOST/``
+    a host's overlay and its console log, on a disk because /run may be small
+
+The first is written before anything else of a lab exists and removed after
 everything else is gone, so what it names is all that can be left after a crash.
 """
 
@@ -93,7 +95,8 @@ class LabState:
         return f"vb-{self.machine(host)}"
 
     def host_directory(self, host: Host) -> Path:
-        return self.directory / "hosts" / host.name
+        """The host's disk and console log."""
+        return disks_directory() / self.name / host.name
 
     def save(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,6 +106,16 @@ class LabState:
 def run_directory() -> Path:
     """Where labs are written down: PROVISIONER_LAB_RUN or /run/provisioner-lab."""
     return Path(os.environ.get("PROVISIONER_LAB_RUN") or "/run/provisioner-lab")
+
+
+def cache_directory() -> Path:
+    """Where roots and disks are kept: PROVISIONER_LAB_CACHE or /var/cache/provisioner."""
+    return Path(os.environ.get("PROVISIONER_LAB_CACHE") or "/var/cache/provisioner")
+
+
+def disks_directory() -> Path:
+    """The directory that holds one directory of disks a lab."""
+    return cache_directory() / "disks"
 
 
 def check_name(name: str, what: str) -> None:

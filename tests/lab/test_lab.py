@@ -276,7 +276,7 @@ def _has_block(name: str, lab: Lab) -> bool:
 
 def test_a_host_that_never_boots_is_named(lab: Lab, fresh_host: FreshHost) -> None:
     host = fresh_host()
-    lab.exec(host, "rm -f /usr/lib/systemd/systemd /sbin/init")
+    lab.exec(host, "rm -f /usr/lib/systemd/systemd /lib/systemd/systemd /sbin/init")
     lab.kill(host)
     with pytest.raises(LabError, match=rf"(?s){host.name} \({host.release}\) did not come up: its"):
         lab.start(host)
@@ -295,6 +295,7 @@ def what_is_left(name: str, block: int) -> list[str]:
         *(each for each in cgroups.leftovers() if each.startswith(machines)),
         *(line for line in mounts if f"/{name}/" in line or f"provlab{block} " in line),
         *(["directory"] if (state.run_directory() / name).exists() else []),
+        *(["disks"] if (state.disks_directory() / name).exists() else []),
         *(str(path) for path in Path("/run/systemd/nspawn").glob(f"*/{machines}*")),
         *(["route"] if block in network.taken_blocks() else []),
     ]
