@@ -194,11 +194,8 @@ def summary(found: Iterable[HostPlan]) -> str:
     every = list(found)
     busy = [plan for plan in every if not plan.empty]
     if not busy:
-        return (
-            "No changes: "
-            + (f"{len(every)} hosts are" if len(every) != 1 else "the host is")
-            + (" as desired.")
-        )
+        verb = "is" if len(every) == 1 else "are"
+        return f"No changes: {counted(len(every))} {verb} as desired."
     counts: dict[str, int] = {}
     for plan in busy:
         for change in plan.changes:
