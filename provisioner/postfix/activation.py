@@ -6,13 +6,16 @@ changes"), MAILLOG_README and DATABASE_README ("When are changes visible?").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from provisioner.postfix import macros
 from provisioner.postfix.master_cf import Service, same_service
 from provisioner.postfix.tables import COMPILED
 from provisioner.postfix.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 class Activation(IntEnum):

@@ -7,11 +7,14 @@ stand and end nothing. Rests on postconf(5), master(5), postmap(1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.marks import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: What C's isspace() accepts, which is what Postfix trims and folds on. (Python's own
 #: idea of whitespace is wider: a no-break space is text to Postfix.)

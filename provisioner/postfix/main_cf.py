@@ -8,8 +8,8 @@ final newline are read as Postfix reads them and reported in `MainCf.problems`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.marks import Mark
@@ -26,6 +26,9 @@ from provisioner.postfix.logical import (
     warning,
 )
 from provisioner.postfix.splice import Edit, Editor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Indentation of the entries of a list that we write one to a line.
 INDENT = "    "

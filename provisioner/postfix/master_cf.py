@@ -6,8 +6,8 @@ Rests on master(5) and postconf(1) (`-M`). What one service is stands in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.marks import Mark
@@ -33,6 +33,9 @@ from provisioner.postfix.service import (
     same_service,
 )
 from provisioner.postfix.splice import Edit, Editor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "BLANKS",

@@ -5,12 +5,15 @@ Rests on postconf(5) (`smtpd_*_restrictions`), access(5), SMTPD_ACCESS_README.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from provisioner.postfix.logical import balanced, split_list
 from provisioner.postfix.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Argument(StrEnum):

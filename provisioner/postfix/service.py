@@ -6,10 +6,13 @@ Rests on master(5). Two spellings of one port are one service: `smtps`, `submiss
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from provisioner.postfix.logical import SPACE, Logical, balanced, is_encodable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: A service is known by its name and its type.
 Key = tuple[str, str]

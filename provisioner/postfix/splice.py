@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.postfix.logical import BOM, Logical, Physical, physical_lines
+from provisioner.postfix.logical import (
+    BOM,
+    SPACE,
+    Logical,
+    Physical,
+    logical_lines,
+    physical_lines,
+)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -88,7 +95,7 @@ class Editor:
         """The edit. Whatever is written, the last line of the result ends in a newline."""
         if not self._replacements and not self._appended:
             return Edit(self.text)
-        if self.text.startswith(BOM) and not _glued(self.text):
+        if _hides_a_comment(self.text):
             # Postfix reads the mark as the start of a word, so the comment behind it
             # is none and stops every program.
             self.replace(0, len(BOM), "")
@@ -113,10 +120,13 @@ class Editor:
             self._replacements.append((size, size, tail))
 
 
-def _glued(text: str) -> bool:
-    """Whether the byte order mark of `text` stands before text that means something."""
-    first = next(physical_lines(text[len(BOM) :]), None)
-    return first is not None and first.is_content
+def _hides_a_comment(text: str) -> bool:
+    """Whether a byte order mark stands before a comment or nothing, and no text continues it."""
+    if not text.startswith(BOM):
+        return False
+    first, *rest = logical_lines(text).logical[0].parts
+    behind = first.content.removeprefix(BOM).lstrip(SPACE)
+    return not rest and (not behind or behind.startswith("#"))
 
 
 def _merge(replacements: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

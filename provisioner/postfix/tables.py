@@ -7,10 +7,9 @@ source; `indexed:` stands for whichever compiled type the host has and prefers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from provisioner.diagnostics import Diagnostic
 from provisioner.marks import Mark
 from provisioner.postfix.logical import (
     SPACE,
@@ -22,6 +21,11 @@ from provisioner.postfix.logical import (
 )
 from provisioner.postfix.splice import encode
 from provisioner.postfix.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from provisioner.diagnostics import Diagnostic
 
 #: The symbolic type: resolved on each host with `resolve_indexed`.
 INDEXED = "indexed"
@@ -45,7 +49,8 @@ _PREFERENCE = ("lmdb", "cdb", "hash", "btree", "texthash")
 _FILE_TYPES = frozenset({INDEXED, *COMPILED, *READ_ONCE})
 _PREFIX = r"(?:(?<=[\s,{:])|^)"
 _SYMBOL = re.compile(_PREFIX + INDEXED + r":(?=[/$])")
-_REFERENCE = re.compile(_PREFIX + r"([a-z][a-z0-9_]*):([/$][^\s,}]*(?:\{[^\s,}]*\}[^\s,}]*)*)")
+_PATH = r"(?=[/$])((?:\$\{[^{}]*\}|[^\s,{}])+)"
+_REFERENCE = re.compile(_PREFIX + r"([a-z][a-z0-9_]*):" + _PATH)
 
 #: First line of every source we write.
 HEADER = "# Managed by provisioner: changes made here are overwritten."
@@ -127,8 +132,9 @@ def fold_key(key: str) -> str:
 def parse(text: str, file: str = "table", *, fold: bool = True) -> Table:
     """Read an indexed (or texthash) source as postmap does with `smtputf8_enable = yes`.
 
-    Raises nothing. Keys are folded to lower case unless `fold` is off. Of entries with the same key the
-    first counts; an entry without value is skipped; both are findings in `problems`.
+    Raises nothing. Keys are folded to lower case unless `fold` is off. Of entries with the
+    same key the first counts; an entry without value is skipped; both are findings in
+    `problems`.
     """
     lines = logical_lines(text)
     problems = file_problems(text, lines, file)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Postfix
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +15,9 @@ from provisioner.postfix import macros, main_cf
 from provisioner.postfix.logical import split_list
 from provisioner.postfix.splice import apply_splices, encode
 from provisioner.postfix.version import Version
+
+if TYPE_CHECKING:
+    from real_postfix import Postfix
 
 #: Parameters every release knows and takes any text for, as far as postconf is concerned.
 NAMES = (
@@ -227,7 +230,7 @@ def test_references_expand_as_in_postfix(postfix: Postfix) -> None:
     answers = postfix.run(cases, 'postconf -c "$D" -xh relayhost')
     for text, answer in zip(EXPANSIONS, answers, strict=True):
         if answer.status:
-            with pytest.raises(ValueError, match="."):
+            with pytest.raises(ValueError, match=r"."):
                 macros.expand(text, _KNOWN.get)
             with pytest.raises(ValueError, match="relayhost"):
                 main_cf.check_value("relayhost", text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from conftest import Postfix
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +12,9 @@ from provisioner.diagnostics import Severity
 from provisioner.postfix import master_cf
 from provisioner.postfix.master_cf import Service, same_key, same_service
 from provisioner.postfix.splice import apply_splices, encode
+
+if TYPE_CHECKING:
+    from real_postfix import Postfix
 
 BATCH = 40
 real = settings(

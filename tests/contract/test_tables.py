@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from conftest import Postfix
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from provisioner.postfix import tables
 from provisioner.postfix.splice import encode
 from provisioner.postfix.tables import COMPILED, Entry
+
+if TYPE_CHECKING:
+    from real_postfix import Postfix
 
 BATCH = 40
 real = settings(
