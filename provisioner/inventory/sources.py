@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.errors import InputError
 from provisioner.inventory.addresses import split_port
 from provisioner.inventory.build import Builder
@@ -15,6 +16,7 @@ from provisioner.inventory.jsonfile import parse_data
 from provisioner.inventory.layers import LayerBook
 from provisioner.inventory.model import Group, Host, Inventory
 from provisioner.inventory.readfile import VAULT_HEADER, decode, read_bytes
+from provisioner.inventory.script import is_program, read_program
 from provisioner.inventory.varsfiles import VarsFiles
 from provisioner.inventory.yamlgroups import read_yaml_groups
 from provisioner.marks import Mark
@@ -22,7 +24,6 @@ from provisioner.marks import Mark
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from provisioner.diagnostics import Diagnostic
     from provisioner.inventory.yamlfile import Document
 
 #: Names that are no inventories in a directory of inventories.
@@ -140,8 +141,7 @@ def _read_directory(folder: Path, builder: Builder) -> bool:
             found = _read_directory(path, builder) or found
             continue
         try:
-            _read_file(path, builder)
-            found = True
+            found = _read_file(path, builder, among_others=True) or found
         except InputError as error:
             errors += error.diagnostics()
     if errors:
@@ -149,10 +149,19 @@ def _read_directory(folder: Path, builder: Builder) -> bool:
     return found
 
 
-def _read_file(path: Path, builder: Builder) -> None:
-    """Read one inventory file: YAML by its name, INI by its name, else by what it holds."""
+def _read_file(path: Path, builder: Builder, *, among_others: bool = False) -> bool:
+    """Read one inventory file: a program, YAML by its name, INI by its name, else by what
+    it holds.
+
+    `among_others`, a file that evidently is no inventory (a README, a playbook) is left
+    out with a warning and False; one that looks like an inventory and is broken is an
+    error all the same: its hosts would silently be missing.
+    """
     data = read_bytes(path)
     file = str(path)
+    if is_program(path, data):
+        read_program(path, builder)
+        return True
     if data.startswith(VAULT_HEADER.encode()):
         raise InputError(
             "the inventory is encrypted", mark=Mark(file), help="decrypt it: ansible-vault view"
@@ -163,18 +172,39 @@ def _read_file(path: Path, builder: Builder) -> None:
             mark=Mark(file),
             help="convert it: ansible-inventory -i FILE --list --yaml --export",
         )
-    if path.suffix and path.suffix not in _YAML_EXTENSIONS:
-        read_ini(data, file, builder)
-        return
-    document = _as_yaml(data, path)
+    document: Document | None = None
+    try:
+        if not path.suffix or path.suffix in _YAML_EXTENSIONS:
+            document = _as_yaml(data, path)
+        if document is None:
+            if among_others and path.suffix != ".ini" and not looks_like_ini(_lenient(data)):
+                read_ini(data, file, Builder())  # a trial: is it one at all?
+        elif among_others and isinstance(document.value, list):
+            read_yaml_groups(document.value, file, Builder())
+    except InputError as fault:
+        meant_as_one = path.suffix in _YAML_EXTENSIONS or _has_groups(_lenient(data))
+        if not among_others or (document is None and meant_as_one):
+            raise
+        builder.warnings.append(_stray(fault))
+        return False
     if document is None:
         read_ini(data, file, builder)
-        return
+        return True
     builder.warnings += document.warnings
     if document.value is None or document.value == {}:
         builder.warn("the inventory is empty", Mark(file))
-        return
-    read_yaml_groups(document.value, file, builder)
+    else:
+        read_yaml_groups(document.value, file, builder)
+    return True
+
+
+def _stray(fault: InputError) -> Diagnostic:
+    return Diagnostic(
+        f"this is no inventory, so it is skipped: {fault.message}",
+        fault.mark,
+        "move it out of the directory, or end its name in .txt or .md",
+        Severity.WARNING,
+    )
 
 
 def _as_yaml(data: bytes, path: Path) -> Document | None:
@@ -182,7 +212,7 @@ def _as_yaml(data: bytes, path: Path) -> Document | None:
 
     Raises InputError where it is a broken one of YAML.
     """
-    text = data.decode("utf-8", "replace")
+    text = _lenient(data)
     try:
         document = parse_data(decode(data, str(path)), str(path))
     except InputError:
@@ -196,6 +226,15 @@ def _as_yaml(data: bytes, path: Path) -> Document | None:
     return None if ini else document
 
 
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
 def _looks_like_yaml(text: str) -> bool:
     """Whether some line of `text` is one that only YAML has."""
-    return re.search(r"^\s*(?:---\s*$|[^\s#\[=]+:(?:\s|$)|[{}]|- )", text, re.MULTILINE) is not None
+    return bool(re.search(r"^\s*(?:---\s*$|[^\s#\[=]+:(?:\s|$)|[{}]|- )", text, re.MULTILINE))
+
+
+def _has_groups(text: str) -> bool:
+    """Whether `text` is meant to be a YAML inventory, however broken."""
+    return bool(re.search(r"^\s*[\"']?(?:all|hosts|children)[\"']?\s*:", text, re.MULTILINE))

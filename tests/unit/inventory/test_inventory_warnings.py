@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.diagnostics import Severity
+from provisioner.errors import InputError
 from provisioner.inventory import load_inventory
 
 #: name: (files, place of the warning, part of its text)
@@ -69,3 +70,40 @@ def test_a_good_inventory_has_none(tmp_path: Path) -> None:
     path = Path(tmp_path / "hosts.yml")
     path.write_text("all: {children: {mx: {hosts: {'mx[1:2]': {a: 1}}}}}\n", encoding="utf-8")
     assert load_inventory([path]).warnings == []
+
+
+STRAYS = {
+    "README": "Inventory of the mail hosts\nSee: the wiki\n",
+    "Makefile": "all:\n\tansible-inventory --graph\n",
+    "play.yml": "- name: x\n  hosts: all\n  tasks: []\n",
+    "run.sh": "#!/bin/sh\nexec ansible-inventory -i . --list\n",
+    "logo.png": "\x89PNG\r\n\x1a\n\x00\x00",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STRAYS if name != "Makefile"])
+def test_files_that_are_no_inventories_are_left_out(name: str, tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("[mx]\nmx1\n", encoding="utf-8")
+    (tmp_path / name).write_text(STRAYS[name], encoding="latin-1")
+    loaded = load_inventory([tmp_path])
+    assert list(loaded.hosts) == ["mx1"]
+    (warning,) = loaded.warnings
+    assert str(warning.mark).startswith(f"{tmp_path / name}:")
+    assert "no inventory" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("more.yml", "all:\n  hosts: [\n"),
+        ("more", "[mx]\nmx2 mx3\n"),
+        ("more", "all:\n\thosts:\n"),
+        ("more.ini", "mx2 mx3\n"),
+        ("Makefile", STRAYS["Makefile"]),
+    ],
+)
+def test_broken_inventories_are_not_left_out(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("[mx]\nmx1\n", encoding="utf-8")
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError):
+        load_inventory([tmp_path])
