@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provisioner.diagnostics import printable
 from provisioner.planning.plan import HostPlan
@@ -12,6 +12,9 @@ from provisioner.resources.base import Action, Change, KeyedDiff, Origin, TextDi
 
 #: Changed lines of one file's diff that are shown without --diff.
 SHORT_DIFF = 40
+
+#: Differing old values of one change that are shown.
+DIFFERING_SHOWN = 3
 
 _SYMBOLS = {
     Action.CREATE: ("+", "green"),
@@ -35,15 +38,51 @@ class Line:
 
 
 def plans(found: Mapping[str, HostPlan], *, full_diff: bool = False) -> Iterator[Line]:
-    """All plans; hosts with the same plan are shown once."""
+    """All plans; hosts with the same plan are shown once.
+
+    Plans are the same when they lead to the same state: where single old values differ
+    (each host's own name in them, say), these are listed.
+    """
     groups: dict[tuple[Line, ...], list[HostPlan]] = {}
     for plan in found.values():
         if not plan.empty or plan.orphans or plan.warnings or plan.rival:
-            groups.setdefault(tuple(_body(plan, full_diff)), []).append(plan)
-    for body, members in groups.items():
+            groups.setdefault(tuple(_body(_without_before(plan), full_diff)), []).append(plan)
+    for members in groups.values():
         yield from _heading(members)
-        yield from body
+        yield from _body(_merged(members), full_diff)
         yield Line("")
+
+
+def _without_before(plan: HostPlan) -> HostPlan:
+    changes = (replace(each, before=None) if each.diff is None else each for each in plan.changes)
+    return replace(plan, changes=tuple(changes))
+
+
+def _merged(members: Sequence[HostPlan]) -> HostPlan:
+    """One plan for all: old values that differ are named with their hosts."""
+    merged = []
+    for versions in zip(*(plan.changes for plan in members), strict=True):
+        hosts: dict[str | None, list[str]] = {}
+        for plan, change in zip(members, versions, strict=True):
+            hosts.setdefault(change.before, []).append(plan.host)
+        if len(hosts) > 1:
+            merged.append(replace(versions[0], before=_differing(hosts)))
+        else:
+            merged.append(versions[0])
+    return replace(members[0], changes=tuple(merged))
+
+
+def _differing(hosts: Mapping[str | None, Sequence[str]]) -> str:
+    lines = [
+        f"{'(absent)' if value is None else ' '.join(value.split())}  ({_few(names)})"
+        for value, names in hosts.items()
+    ]
+    more = len(lines) - DIFFERING_SHOWN
+    return "\n".join([*lines[:DIFFERING_SHOWN], *([f"… and {more} others"] if more > 0 else [])])
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
 
 
 def _heading(members: Sequence[HostPlan]) -> Iterator[Line]:
