@@ -64,7 +64,14 @@ def load(options: Common) -> Workspace:
     hosts = _hosts(inventory, site, assigned, options.limit)
     who = identity([Path(source) for source in sources])
     library = RoleLibrary(site_path.parent / "roles")
-    desired = desired_states(hosts, assigned, library, _inventory_facts(who, sources))
+    desired = desired_states(
+        hosts,
+        assigned,
+        library,
+        _inventory_facts(who, sources),
+        today=datetime.now().astimezone().date(),
+        folder=site_path.parent,
+    )
     targets = _targets(hosts, options)
     return Workspace(inventory, site, hosts, desired, targets, who, bool(options.limit))
 

@@ -20,12 +20,14 @@ from provisioner.resources.restriction import RestrictionList
 class Desired:
     """One host's desired state: composed resources, in the order they were declared.
 
-    `inventory` says who wants it (`id`, and as information `commit`).
+    `inventory` says who wants it (`id`, and as information `commit`). `warnings` are
+    what its roles found worth saying.
     """
 
     host: str
     resources: tuple[Resource, ...]
     inventory: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -51,6 +53,7 @@ def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> H
         host=desired.host,
         desired_digest=desired.digest,
         rival=_rival(desired, observed),
+        warnings=tuple(_said(each) for each in desired.warnings),
         postfix_unit=observed.facts.postfix_unit,
         queue_directory=observed.facts.queue_directory,
         facts={"postfix": observed.facts.postfix_version, "system": observed.facts.system},
@@ -106,6 +109,11 @@ def _whole_plan(
         manifest=None if remembered else after,
         unchanged=len(desired.resources) - len({c.address for c in changes}),
     )
+
+
+def _said(warning: Diagnostic) -> str:
+    where = f" ({warning.mark})" if warning.mark else ""
+    return f"{warning.message}{where}{f': {warning.help}' if warning.help else ''}"
 
 
 def _differences(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic
@@ -58,29 +60,51 @@ def desired_states(
     assigned: Mapping[str, Sequence[RoleRef]],
     library: RoleLibrary,
     identity: Mapping[str, str],
+    *,
+    today: date = date.min,
+    folder: Path = Path(),
 ) -> dict[str, Desired]:
     """What each host is to be, by name; `assigned` are the roles of each.
 
+    `today` decides what has expired; `folder` is what files are named relative to.
     Raises `InputError` with everything that is wrong.
     """
     findings = Findings()
+    about = _Surroundings(today, folder)
     states: dict[str, Desired] = {}
     for host in hosts:
         try:
-            resources = _resources(host, assigned[host.name], library)
+            resources, warnings = _resources(host, assigned[host.name], library, about)
         except InputError as error:
             findings.add(host.name, error.diagnostics())
             continue
-        states[host.name] = Desired(host.name, tuple(resources), identity)
+        states[host.name] = Desired(host.name, tuple(resources), identity, tuple(warnings))
     findings.raise_if_any()
     return states
 
 
-def _resources(host: Host, roles: Sequence[RoleRef], library: RoleLibrary) -> list[Resource]:
+@dataclass(frozen=True)
+class _Surroundings:
+    """What is the same for all hosts. Files are read once, whoever asks for them."""
+
+    today: date
+    folder: Path
+    _files: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, name: str) -> bytes:
+        if name not in self._files:
+            self._files[name] = (self.folder / name).read_bytes()
+        return self._files[name]
+
+
+def _resources(
+    host: Host, roles: Sequence[RoleRef], library: RoleLibrary, about: _Surroundings
+) -> tuple[list[Resource], list[Diagnostic]]:
     sources = _sources(host)
     mail_source = sources("mail")
     mail, wrong = validate(MailFacts, mail_source, "mail")
     contributions: list[Contribution] = []
+    warnings: list[Diagnostic] = []
     for reference in roles:
         role = library.load(reference.name, reference.mark)
         source = sources(role.name)
@@ -97,6 +121,9 @@ def _resources(host: Host, roles: Sequence[RoleRef], library: RoleLibrary) -> li
             source=source,
             folder=role.folder,
             mail_source=mail_source,
+            today=about.today,
+            read=about.read,
+            warnings=warnings,
         )
         try:
             contributions += role.resources(options, context)
@@ -107,7 +134,7 @@ def _resources(host: Host, roles: Sequence[RoleRef], library: RoleLibrary) -> li
             wrong += error.diagnostics()
     if wrong:
         raise InputError.of(wrong)
-    return _unique(_composed(contributions))
+    return _unique(_composed(contributions)), warnings
 
 
 def _sources(host: Host) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from provisioner.diagnostics import Diagnostic
 from provisioner.errors import InputError
 from provisioner.marks import find_mark
 from provisioner.resources.base import Origin
@@ -36,11 +38,18 @@ class MailFacts(RoleOptions):
     """The networks whose clients are our own (`mynetworks`), loopback included."""
 
 
+def _no_files(path: str) -> bytes:
+    raise OSError(f"there is nothing to read {path} from")
+
+
 @dataclass
 class HostContext:
     """One host, as a role sees it. Pure data, and helpers that only read it.
 
     `source` is the role's options as written (with marks), `folder` the role's own.
+    `today` comes from outside: roles have no clock. `read` answers with the content
+    of a file beside the site file; raises OSError. `warnings` are what the role found
+    worth saying (`warn`).
     """
 
     name: str
@@ -51,6 +60,9 @@ class HostContext:
     source: Any
     folder: Path
     mail_source: Any = None
+    today: date = date.min
+    read: Callable[[str], bytes] = _no_files
+    warnings: list[Diagnostic] = field(default_factory=list)
     last_origin: Origin = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +86,26 @@ class HostContext:
         from provisioner.roles import templates
 
         return templates.render(self.folder / "templates", name, {"host": self, **values})
+
+    def file(self, name: str, *path: Any) -> bytes:
+        """The file `name` beside the site file, as the option at `path` asks for it.
+
+        Raises `InputError` where it cannot be read.
+        """
+        try:
+            return self.read(name)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise self.error(
+                f"{name} cannot be read: {why}",
+                *path,
+                help="paths are relative to the folder of the site file",
+            ) from error
+
+    def warn(self, message: str, *path: Any, help: str = "") -> None:  # noqa: A002
+        """Say something that is no error, about the option at `path`."""
+        mark = find_mark(self.source, path)
+        self.warnings.append(Diagnostic(f"{self.role}: {message}", mark, help))
 
     def error(self, message: str, *path: Any, help: str = "") -> InputError:  # noqa: A002
         """An error that points at the option at `path`; the role raises it."""
