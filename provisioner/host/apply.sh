@@ -184,6 +184,11 @@ swap_compiled() {
 }
 
 remove() {
+  if [ -d "$1" ] && [ ! -L "$1" ]; then
+    # What others keep in a directory of ours keeps the directory.
+    rmdir --ignore-fail-on-non-empty -- "$1" || stop failed "cannot remove $1"
+    return
+  fi
   rm -f -- "$1" || stop failed "cannot remove $1"
   [ "$2" = - ] || rm -f -- "$1$(suffix "$2")"
 }

@@ -28,7 +28,7 @@ from provisioner.resources.parameter import Parameter
 from provisioner.resources.service import MasterService
 from provisioner.resources.unit import Unit
 
-_ORIGIN = Origin("(none)", "no role declares it any more")
+_ORIGIN = Origin("", "no role declares it any more")
 
 
 def find(resources: Iterable[Resource], remembered: Mapping[str, Any] | None) -> list[Orphan]:

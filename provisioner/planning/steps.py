@@ -35,7 +35,7 @@ class StepBuilder:
     _directories: list[MakeDirectory] = field(default_factory=list)
     _writes: dict[str, Write | Restore] = field(default_factory=dict)
     _compiles: dict[str, str] = field(default_factory=dict)
-    _removals: list[Step] = field(default_factory=list)
+    _removals: list[Remove] = field(default_factory=list)
     _attributes: list[Step] = field(default_factory=list)
     _units: list[Step] = field(default_factory=list)
     main_text: str | None = None
@@ -79,7 +79,8 @@ class StepBuilder:
             *writes,
             *self._edit_master(),
             *self._edit_main(),
-            *self._removals,
+            # what stands in a directory before the directory
+            *sorted(self._removals, key=lambda step: step.path, reverse=True),
             *self._attributes,
             *self._units,
         )

@@ -22,7 +22,10 @@ from provisioner.resources.observed import Observed, Request
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wants a value: the role, its option, and where that option was written."""
+    """Who wants a value: the role, its option, and where that option was written.
+
+    Without a role, `option` says in words why the value is wanted.
+    """
 
     role: str
     option: str = ""
@@ -31,7 +34,7 @@ class Origin:
     def __str__(self) -> str:
         if self.mark:
             return str(self.mark)
-        return f"default of role {self.role}"
+        return f"default of role {self.role}" if self.role else self.option
 
 
 class Action(StrEnum):
