@@ -63,6 +63,7 @@ def apply(
     with workspace.logins() as logins:
         if saved:
             planned, prune = _saved(saved, workspace), saved.prune
+            _tell(planned, as_json)
         else:
             planned = running.plan_hosts(
                 workspace, logins, options, prune=prune, keep=not check, as_json=as_json
@@ -142,6 +143,24 @@ def _read(file: Path) -> SavedPlan:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as a saved plan: {error}") from error
     return planfile.load(text, str(file))
+
+
+def _tell(planned: Sequence[Outcome], as_json: bool) -> None:
+    """What planning would have told on the way: the hosts whose saved plan is refused."""
+    from provisioner.fleet.events import HostEnded, RunEnded, RunStarted
+    from provisioner.report.console import print_error
+    from provisioner.report.jsonlines import JsonLines
+
+    if not as_json:
+        for outcome in planned:
+            if outcome.error:
+                print_error(outcome.error)
+        return
+    listener = JsonLines()
+    listener(RunStarted("plan", tuple(outcome.host for outcome in planned)))
+    for outcome in planned:
+        listener(HostEnded(outcome))
+    listener(RunEnded())
 
 
 def _saved(saved: SavedPlan, workspace: Workspace) -> list[Outcome]:
