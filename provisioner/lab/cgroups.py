@@ -6,6 +6,8 @@ is stopped on one host would wait for the other host's processes to end.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
 _PREFIX = "provisioner-"
@@ -41,10 +43,20 @@ def create(machine: str) -> list[Path]:
     return made
 
 
-def remove(machine: str) -> None:
-    """Remove the groups of a machine that has ended."""
+def remove(machine: str, seconds: float = 5) -> None:
+    """Remove the groups of a machine that has ended.
+
+    A process leaves its group a little after it was last seen; one that stays longer
+    than `seconds` keeps its group, which the next sweep finds.
+    """
+    end = time.monotonic() + seconds
     for parent in _here():
-        _remove_tree(parent / f"{_PREFIX}{machine}")
+        path = parent / f"{_PREFIX}{machine}"
+        while path.exists():
+            _remove_tree(path)
+            if time.monotonic() > end:
+                break
+            time.sleep(0.02)
 
 
 def leftovers() -> list[str]:
@@ -60,10 +72,8 @@ def leftovers() -> list[str]:
 def _remove_tree(path: Path) -> None:
     if not path.is_dir():
         return
-    for below in path.iterdir():
+    for below in list(path.iterdir()):
         if below.is_dir():
             _remove_tree(below)
-    try:
+    with contextlib.suppress(OSError):  # in use, or gone meanwhile
         path.rmdir()
-    except OSError:
-        return  # a process of it is still ending; the group is used again or swept later

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
-import signal
 import time
 from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab import cgroups, network, state
-from provisioner.lab.system import LabError, marked_processes, namespace_inits
+from provisioner.lab.system import LabError, end_processes, marked_processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,37 +80,6 @@ def _block_of(name: str) -> int | None:
             if found:
                 return int(found[1])
     return None
-
-
-def end_processes(name: str) -> None:
-    """End every process of the lab `name`.
-
-    First each container's process 1 (all that is in it ends with it), then what is
-    left after a moment: supervisors that hang, the DNS server.
-    """
-    _signal(namespace_inits(marked_processes(name)))
-    own = [number for number, value in marked_processes(name).items() if value.endswith("/dns")]
-    _signal(own)
-    for patience in (5.0, 10.0):
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            if not marked_processes(name):
-                return
-            time.sleep(0.03)
-        _signal(list(marked_processes(name)))
-    left = marked_processes(name)
-    if left:
-        raise LabError(f"processes of lab {name!r} do not end: {sorted(left)}")
-
-
-def _signal(processes: list[int]) -> None:
-    for process in processes:
-        if process == os.getpid():
-            continue
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def _remove_tree(path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 import uuid
@@ -18,10 +17,17 @@ from typing import TYPE_CHECKING
 
 from provisioner.lab import cgroups, network
 from provisioner.lab.recipe import DOMAIN, PLACEHOLDER
-from provisioner.lab.system import MARKER, LabError, carries, marked_processes, namespace_inits
+from provisioner.lab.system import (
+    MARKER,
+    LabError,
+    carries,
+    end_processes,
+    marked_processes,
+    namespace_inits,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from provisioner.lab.state import Host, LabState
 
@@ -163,15 +169,10 @@ class Machine:
         if graceful_seconds and self.leader():
             # Every init system knows this word; what nspawn would signal, only systemd.
             self.exec(["poweroff"], seconds=graceful_seconds)
-            _wait_until_gone(self.processes, graceful_seconds)
-        leader = self.leader()
-        if leader:
-            _signal(leader, signal.SIGKILL)
-        if not _wait_until_gone(self.processes, 3):
-            for process in self.processes():
-                _signal(process, signal.SIGKILL)
-            if not _wait_until_gone(self.processes, 10):
-                raise LabError(f"processes of {self.host.name} survive: {self.processes()}")
+            end = time.monotonic() + graceful_seconds
+            while self.processes() and time.monotonic() < end:
+                time.sleep(0.03)
+        end_processes(self.marker)
         network.delete_link(self.lab, self.lab.link(self.host))
         cgroups.remove(self.name)
 
@@ -205,30 +206,6 @@ class Machine:
             raise LabError(
                 f"{self.host.name}: `{' '.join(argv)[:80]}` did not end within {seconds:g} s"
             ) from error
-
-
-def _signal(process: int, number: signal.Signals) -> None:
-    try:
-        os.kill(process, number)
-    except ProcessLookupError:
-        return
-
-
-def _wait_until_gone(processes: Callable[[], list[int]], seconds: float) -> bool:
-    """Wait for `processes()` to be empty; reap those that are our children."""
-    end = time.monotonic() + seconds
-    while True:
-        left = processes()
-        for process in left:
-            try:
-                os.waitpid(process, os.WNOHANG)
-            except ChildProcessError:
-                continue
-        if not left:
-            return True
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.03)
 
 
 def machine_id(lab: LabState, host: Host) -> str:

@@ -22,8 +22,8 @@ from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, RELEASES, VARIANTS, Reci
 from provisioner.lab.system import LabError, progress, run, tail
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 #: Longest build, in seconds: a slow mirror is slow, a hung one ends here.
 BUILD_SECONDS = 1800.0

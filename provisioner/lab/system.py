@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +108,28 @@ def _marker_of(process: str) -> str | None:
         if variable.startswith(_WANTED):
             return variable[len(_WANTED) :].decode(errors="replace")
     return None
+
+
+def end_processes(value: str, seconds: float = 15) -> None:
+    """End every process that carries the marker `value` (a lab, or one of its machines).
+
+    First the DNS server and each container's process 1, with which everything in it
+    ends and its supervisor tidies up; after a second whatever is left: supervisors
+    that hang or had not come so far. Raises `LabError` for what survives that.
+    """
+    began = time.monotonic()
+    while True:
+        left = marked_processes(value)
+        if not left:
+            return
+        waited = time.monotonic() - began
+        if waited > seconds:
+            raise LabError(f"processes of {value} do not end: {sorted(left)}")
+        gently = [*namespace_inits(left), *(n for n in left if left[n].endswith("/dns"))]
+        for process in left if waited > 1 else gently:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.03)
 
 
 def namespace_inits(processes: Iterable[int]) -> list[int]:
