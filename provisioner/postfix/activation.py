@@ -93,27 +93,25 @@ def for_settings(
 ) -> list[tuple[str, Activation, str]]:
     """What the step from one set of main.cf settings to another needs, parameter by parameter.
 
-    Finds also what `for_parameter` cannot see: `inet_interfaces = $myhostname` when only
-    myhostname changes. Parameters that stay the same are not listed.
+    Sees what `for_parameter` cannot: `inet_interfaces = $myhostname` changes with
+    myhostname, and does not when it comes to name that host itself. Parameters that stay
+    the same, as written and as expanded, are not listed.
     """
-    needed = [
-        (name, *for_parameter(name, before.get(name), after.get(name), version))
-        for name in sorted(set(before) | set(after))
-        if before.get(name) != after.get(name)
-    ]
-    for name in RESTART_ONLY:
-        value = after.get(name)
-        if value is None or before.get(name) != value:
-            continue
-        if _expanded(value, before) != _expanded(value, after):
-            reason = f"{name} = {value} changes with what it refers to; {RESTART_ONLY[name]}"
-            needed.append((name, Activation.RESTART, reason))
+    needed = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if name in RESTART_ONLY:
+            was, will_be = _expanded(old, before), _expanded(new, after)
+            if (old, was) != (new, will_be):
+                needed.append((name, *for_parameter(name, was, will_be, version)))
+        elif old != new:
+            needed.append((name, *for_parameter(name, old, new, version)))
     return needed
 
 
-def _expanded(value: str, settings: Mapping[str, str]) -> str:
+def _expanded(value: str | None, settings: Mapping[str, str]) -> str | None:
     try:
-        return macros.expand(value, settings.get)
+        return None if value is None else macros.expand(value, settings.get)
     except ValueError:
         return value
 

@@ -6,6 +6,7 @@ The text stays recognisable: only the secret part is replaced by `***`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from provisioner.secrets import MASK
 
@@ -31,8 +32,13 @@ def mask_text(text: str) -> str:
     return _URL_PASSWORD.sub(rf"\g<1>{MASK}", _ZONE_KEY.sub(MASK, text))
 
 
-def mask(name: str, value: str) -> str:
-    """The value of parameter `name` as it may be shown."""
+def mask(name: str, value: str, hidden: Iterable[str] = ()) -> str:
+    """The value of parameter `name` as it may be shown.
+
+    `hidden` are regular expressions; what they match is hidden as well.
+    """
+    for pattern in hidden:
+        value = re.sub(pattern, MASK, value)
     if value and _SECRET_NAME.search(name) and not value.startswith("$"):
         return MASK
     value = mask_text(value)

@@ -52,6 +52,8 @@ _SYMBOL = re.compile(_PREFIX + INDEXED + r":(?=[/$])")
 _PATH = r"(?=[/$])((?:\$\{[^{}]*\}|[^\s,{}])+)"
 _REFERENCE = re.compile(_PREFIX + r"([a-z][a-z0-9_]*):" + _PATH)
 
+_PLAIN_ALIAS = re.compile(r"[A-Za-z0-9._+-]+")
+
 #: First line of every source we write.
 HEADER = "# Managed by provisioner: changes made here are overwritten."
 
@@ -234,6 +236,16 @@ def check_entry(entry: Entry, type: str = INDEXED) -> None:  # noqa: A002 - Post
         raise ValueError(f"key {key!r} ends in a colon, as in an alias file; postmap warns of it")
     if _key_end(f"{key} ") != len(key):
         raise ValueError(f"key {key!r} contains a blank or an open double quote")
+
+
+def render_aliases(entries: Iterable[Entry]) -> str:
+    """The source of an aliases(5) table, for postalias(1). Raises ValueError as `render`."""
+    lines = [HEADER]
+    for entry in entries:
+        check_entry(entry)
+        key = entry.key if _PLAIN_ALIAS.fullmatch(entry.key) else f'"{entry.key}"'
+        lines.append(f"{key}: {entry.value}")
+    return "\n".join(lines) + "\n"
 
 
 def dump(entries: Iterable[Entry]) -> str:

@@ -69,7 +69,9 @@ class Postfix:
         if self.root:
             enter = 'mount --bind "$1" "$2/tmp" && mount -t proc proc "$2/proc" && exec chroot "$2"'
             unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-            unshare += ["--net"] if own_net else []
+            if own_net:
+                unshare.append("--net")
+                enter = f"ip link set lo up && {enter}"
             argv = [
                 *unshare,
                 *("sh", "-c", f'{enter} sh -c "$3"', "sh", str(base), str(self.root), loop),
