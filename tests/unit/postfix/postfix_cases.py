@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
+
+#: For properties: the machine may be busy, and time is not what they are about.
+relaxed = settings(deadline=None)
 
 CASES = Path(__file__).parents[2] / "cases" / "postfix"
 

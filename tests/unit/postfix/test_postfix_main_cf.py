@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postfix_cases import load
+from postfix_cases import load, relaxed
 
 from provisioner.postfix import main_cf
 from provisioner.postfix.logical import BOM, split_list
@@ -119,6 +119,7 @@ wanted = st.one_of(st.none(), texts, st.builds(Value, texts, st.booleans()))
 changes = st.dictionaries(st.sampled_from(NAMES), wanted, max_size=3)
 
 
+@relaxed
 @given(text=files, change=changes)
 def test_splices_make_the_text(text: str, change: dict[str, str | Value | None]) -> None:
     edit = main_cf.edit(text, change)
@@ -134,6 +135,7 @@ def _is_ascending(edit: Edit) -> bool:
     )
 
 
+@relaxed
 @given(text=files, change=changes)
 def test_an_edit_says_what_was_asked(text: str, change: dict[str, str | Value | None]) -> None:
     parsed = main_cf.parse(main_cf.edit(text, change).text)
@@ -149,6 +151,7 @@ def test_an_edit_says_what_was_asked(text: str, change: dict[str, str | Value | 
             assert split_list(entry.value) == split_list(value.text)
 
 
+@relaxed
 @given(text=files, change=changes)
 def test_a_second_edit_does_nothing(text: str, change: dict[str, str | Value | None]) -> None:
     first = main_cf.edit(text, change)
@@ -156,6 +159,7 @@ def test_a_second_edit_does_nothing(text: str, change: dict[str, str | Value | N
     assert not first.changed or not first.text or first.text.endswith("\n")
 
 
+@relaxed
 @given(text=files, change=changes)
 def test_nothing_else_changes(text: str, change: dict[str, str | Value | None]) -> None:
     edit = main_cf.edit(text, change)

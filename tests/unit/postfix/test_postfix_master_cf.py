@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postfix_cases import load
+from postfix_cases import load, relaxed
 
 from provisioner.postfix import master_cf
 from provisioner.postfix.master_cf import Service, same_key, same_service
@@ -118,11 +118,13 @@ files = st.builds(
 )
 
 
+@relaxed
 @given(wanted=services)
 def test_what_is_written_is_read_again(wanted: Service) -> None:
     assert list(master_cf.parse(master_cf.render(wanted) + "\n").entries) == [wanted]
 
 
+@relaxed
 @given(content=files, wanted=services)
 def test_an_edit_says_what_was_asked_and_nothing_else(content: str, wanted: Service) -> None:
     edit = master_cf.edit(content, {wanted.key: wanted})
@@ -134,6 +136,7 @@ def test_an_edit_says_what_was_asked_and_nothing_else(content: str, wanted: Serv
     assert master_cf.edit(edit.text, {wanted.key: wanted}).splices == ()
 
 
+@relaxed
 @given(content=files, wanted=services)
 def test_a_removed_service_is_gone(content: str, wanted: Service) -> None:
     edit = master_cf.edit(content, {wanted.key: None})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from postfix_cases import load
+from postfix_cases import load, relaxed
 
 from provisioner.postfix import activation, macros, restrictions, sensitive, tables
 from provisioner.postfix.activation import Activation
@@ -71,6 +71,7 @@ words = st.sampled_from(
 )
 
 
+@relaxed
 @given(st.lists(words, max_size=8))
 def test_joining_what_was_split_means_the_same(found: list[str]) -> None:
     value = " ".join(found)
@@ -124,6 +125,7 @@ def test_a_key_given_twice_is_refused_but_a_pattern_may_repeat() -> None:
 keys = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
+@relaxed
 @given(st.dictionaries(keys, keys, max_size=5))
 def test_what_render_accepts_comes_out_as_it_went_in(pairs: dict[str, str]) -> None:
     entries = [Entry(key, value) for key, value in pairs.items()]
