@@ -60,7 +60,9 @@ class Collected:
     @property
     def last(self) -> bytes:
         """What was printed last, for messages."""
-        return bytes(self.stderr[-4096:]) or bytes(self.stdout[-4096:]) or self.dialogue.held
+        if not self.dialogue.is_ready:
+            return self.dialogue.held
+        return bytes(self.stderr[-4096:]) or bytes(self.stdout[-4096:])
 
     def timed_out(self, cause: str) -> HostError:
         if not self.dialogue.is_ready:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import getpass
 import io
 import socket
@@ -207,6 +206,8 @@ def _open(path: Path, passphrase: Secret | None) -> paramiko.PKey:
         raise KeyUnusable(f"cannot be read: {error.strerror}") from error
     password = passphrase.reveal().encode() if passphrase is not None else None
     is_openssh = b"BEGIN OPENSSH PRIVATE KEY" in data
+    if is_openssh and password is None and _header(data)[0] != b"none":
+        raise _Encrypted
     read = serialization.load_ssh_private_key if is_openssh else serialization.load_pem_private_key
     try:
         loaded = read(data, password)
@@ -234,21 +235,29 @@ def _open(path: Path, passphrase: Secret | None) -> paramiko.PKey:
 def _public_blob(path: Path) -> bytes | None:
     """The public half of an encrypted key: its own header has it, or the .pub file beside."""
     try:
-        lines = path.read_text(encoding="ascii").split("-----")
-        if lines[1] == "BEGIN OPENSSH PRIVATE KEY":
-            return _blob_in_header(base64.b64decode(lines[2]))
+        blob = _header(path.read_bytes())[1]
+        if blob is not None:
+            return blob
         return base64.b64decode(path.with_name(path.name + ".pub").read_text().split()[1])
-    except (OSError, ValueError, IndexError, struct.error, binascii.Error):
+    except (OSError, ValueError, IndexError):
         return None
 
 
-def _blob_in_header(data: bytes) -> bytes | None:
-    """PROTOCOL.key of OpenSSH: magic, cipher, kdf, kdf options, number of keys, public key."""
-    if not data.startswith(_OPENSSH_MAGIC):
-        return None
-    at = len(_OPENSSH_MAGIC)
-    for _ in range(3):
-        at += 4 + struct.unpack_from(">I", data, at)[0]
-    at += 4
-    (length,) = struct.unpack_from(">I", data, at)
-    return data[at + 4 : at + 4 + length]
+def _header(text: bytes) -> tuple[bytes, bytes | None]:
+    """Cipher and public key of an OpenSSH private key; ("none", None) for anything else.
+
+    PROTOCOL.key of OpenSSH: magic, cipher, kdf, kdf options, number of keys, public key.
+    """
+    try:
+        data = base64.b64decode(text.split(b"-----")[2])
+        if not data.startswith(_OPENSSH_MAGIC):
+            return b"none", None
+        at = len(_OPENSSH_MAGIC)
+        fields = []
+        for gap in (0, 0, 4, 0):
+            (length,) = struct.unpack_from(">I", data, at)
+            fields.append(data[at + 4 : at + 4 + length])
+            at += 4 + length + gap
+        return fields[0], fields[3]
+    except (ValueError, IndexError, struct.error):
+        return b"none", None

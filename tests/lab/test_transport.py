@@ -1,4 +1,4 @@
-"""The transports against real sshd, sudo and login shells of three Debian releases."""
+"""The transports against real sshd, sudo and login shells."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from provisioner.cli.hosts import hosts as hosts_command
 from provisioner.errors import Failed, HostError, InputError, Unreachable
+from provisioner.lab import cleanup, state
 from provisioner.lab.lab import Lab
 from provisioner.lab.recipe import PASSWORDS
 from provisioner.lab.state import HostSpec
@@ -29,8 +30,16 @@ QUICK = Limits(seconds=20, silence=1.5)
 
 
 @pytest.fixture(scope="module")
-def lab():
-    specs = [HostSpec(release=release) for release in ("bookworm", "trixie", "bullseye")]
+def lab(lab_possible, pytestconfig):
+    """Hosts of our own: accounts and sshd's configuration are changed all over."""
+    for name in state.names():  # of sessions that were killed
+        owner = name.removeprefix("transport-")
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            cleanup.down(name)
+    releases = ("bookworm", "trixie", "bookworm")
+    if pytestconfig.getoption("--all-releases"):
+        releases = ("forky", "trixie", "bullseye")
+    specs = [HostSpec(release=release) for release in releases]
     with Lab.up(f"transport-{os.getpid()}", specs) as up:
         yield up
 
