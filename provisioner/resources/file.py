@@ -102,6 +102,8 @@ class File(Resource):
     def _removal(self, state: PathState) -> Iterable[Change]:
         if state.kind is PathKind.MISSING:
             return ()
+        if state.kind is PathKind.DIRECTORY:
+            raise ValueError(f"{self.path} is a directory; only files are removed")
         return (
             Change(
                 self.address,
@@ -110,6 +112,7 @@ class File(Resource):
                 origin=self.origin,
                 effects=(RemovePath(self.path),),
                 activation=self.activation,
+                reason=f"{self.path} is removed" if self.activation else "",
             ),
         )
 
@@ -144,9 +147,9 @@ def check_path(path: str) -> None:
         or path.endswith("/")
         or any(p in ("", ".", "..") for p in parts[1:])
     ):
-        raise ValueError(f"{printable(path)!r} is not a clean absolute path")
+        raise ValueError(f"{path!r} is not a clean absolute path")
     if printable(path) != path or "\t" in path:
-        raise ValueError(f"{printable(path)!r} has control characters in it")
+        raise ValueError(f"{path!r} has control characters in it")
 
 
 def describe(state: PathState) -> str:

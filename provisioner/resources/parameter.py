@@ -30,7 +30,9 @@ class Parameter(Resource):
     fold: bool = False
 
     def __post_init__(self) -> None:
-        if self.value is not None:
+        if self.value is None:
+            main_cf.check_name(self.parameter)
+        else:
             main_cf.check_value(self.parameter, self.value, fold=self.fold)
 
     @property
@@ -47,7 +49,7 @@ class Parameter(Resource):
         """The value for this host: symbolic map types made real."""
         if self.value is None:
             return None
-        return tables.substitute(self.value, indexed_type(observed))
+        return with_real_types(self.value, observed)
 
     def diff(self, observed: Observed) -> Iterable[Change]:
         if observed.main_cf is None:
@@ -98,6 +100,17 @@ def indexed_type(observed: Observed) -> str:
     """What `indexed:` means on this host (DATABASE_README)."""
     facts = observed.facts
     return tables.resolve_indexed(set(facts.map_types), facts.default_database_type)
+
+
+def with_real_types(text: str, observed: Observed) -> str:
+    """`text` with the map type `indexed:` replaced by what it means on this host.
+
+    Asks nothing of a host for a text that has none in it. Raises ValueError where the
+    host has no type for it.
+    """
+    if f"{tables.INDEXED}:" not in text:
+        return text
+    return tables.substitute(text, indexed_type(observed))
 
 
 def _same(current: main_cf.Parameter | None, desired: str | None, fold: bool) -> bool:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-from provisioner.postfix import restrictions, sensitive, tables
+from provisioner.postfix import restrictions, sensitive
 from provisioner.resources.base import Origin, Resource
 from provisioner.resources.observed import Observed
-from provisioner.resources.parameter import Parameter, indexed_type
+from provisioner.resources.parameter import Parameter, with_real_types
 
 
 class Stage(IntEnum):
@@ -82,6 +82,12 @@ class RestrictionEntry:
         unknown = [name for name in self.lists if name not in LISTS]
         if unknown or not self.lists:
             raise ValueError(f"not a restriction list: {', '.join(unknown) or '(none)'}")
+        found = restrictions.split(self.text)
+        if len(found) != 1 or not found[0].name:
+            raise ValueError(f"{self.text!r} is not one restriction; contribute each by itself")
+        keyword = found[0].keyword
+        if keyword and keyword.argument is not restrictions.Argument.NONE and not found[0].argument:
+            raise ValueError(f"{self.text} lacks what belongs behind it ({keyword.argument})")
         if self.mode is Mode.TRIAL and self.stage <= Stage.RELAY_GUARD:
             raise ValueError(
                 f"{self.text} cannot be on trial: it decides who may relay or is always let in"
@@ -110,9 +116,8 @@ class RestrictionList(Parameter):
 
     def resolved_entries(self, observed: Observed) -> tuple[tuple[str, Origin], ...]:
         """The entries as they will stand on this host, fit to be shown."""
-        real = indexed_type(observed)
         return tuple(
-            (sensitive.mask(self.name, tables.substitute(text, real)), origin)
+            (sensitive.mask(self.name, with_real_types(text, observed)), origin)
             for text, origin in self.entries
         )
 
@@ -159,7 +164,7 @@ class ComposeError(ValueError):
 
     def __init__(self, name: str, given: Origin, entry: RestrictionEntry) -> None:
         super().__init__(
-            f"{name} is given verbatim, and role {entry.origin.role} contributes "
+            f"{name} is given verbatim ({given}), and role {entry.origin.role} contributes "
             f"{entry.text!r} to it ({entry.origin})"
         )
         self.given = given

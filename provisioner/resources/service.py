@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from provisioner.postfix import activation, master_cf, tables
+from provisioner.postfix import activation, master_cf, sensitive
 from provisioner.postfix.master_cf import Service
 from provisioner.resources.base import Action, Before, Change, Resource, SetService
 from provisioner.resources.observed import Observed, Request
-from provisioner.resources.parameter import indexed_type
+from provisioner.resources.parameter import with_real_types
 
 #: The chroot column's value that means: as this host runs its `smtp inet` service.
 HOST_CHROOT = ""
@@ -30,9 +30,15 @@ class MasterService(Resource):
     type: str
     service: Service | None
 
+    def __post_init__(self) -> None:
+        if self.service is not None:
+            chroot = "-" if self.service.chroot == HOST_CHROOT else self.service.chroot
+            master_cf.check(replace(self.service, chroot=chroot))
+
     @property
     def name(self) -> str:
-        return f"{self.service_name}/{self.type}"
+        """By the port's official name: two spellings of one port are one resource."""
+        return "/".join(master_cf.same_key(*self.key))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -61,8 +67,8 @@ class MasterService(Resource):
             Change(
                 self.address,
                 action,
-                before=None if current is None else master_cf.render(current),
-                after=None if desired is None else master_cf.render(desired),
+                before=None if current is None else _shown(current),
+                after=None if desired is None else _shown(desired),
                 origin=self.origin,
                 notes=edit.notes,
                 effects=(SetService(self.key, desired),),
@@ -79,7 +85,7 @@ class MasterService(Resource):
             like = current or observed.master_cf.get("smtp", "inet")
             chroot = like.chroot if like else "-"
         options = tuple(
-            (name, tables.substitute(value, indexed_type(observed)))
+            (name, with_real_types(value, observed))
             for name, value in self.service.options
         )
         name = current.name if current else self.service.name
@@ -90,3 +96,10 @@ class MasterService(Resource):
         if current is None:
             return Before(present=False)
         return Before(present=True, value=master_cf.render(current))
+
+
+def _shown(service: Service) -> str:
+    """The entry as it may be shown."""
+    options = tuple((name, sensitive.mask(name, value)) for name, value in service.options)
+    arguments = tuple(sensitive.mask_text(argument) for argument in service.arguments)
+    return master_cf.render(replace(service, options=options, arguments=arguments))

@@ -99,7 +99,8 @@ class Table(Resource):
         if state.kind not in (PathKind.FILE, PathKind.MISSING):
             raise ValueError(f"{self.path} is a {state.kind.value}, a table is wanted there")
         compiled = real in tables.COMPILED
-        if state.digest != self.digest:
+        if state.digest != self.digest or (compiled and attribute_notes(self.attributes, state)):
+            # The compiled form takes owner and mode from the source it was made of.
             return (self._rewrite(state, real, compiled),)
         changes = list(attribute_changes(self, self.path, self.attributes, state))
         fault = self._compiled_fault(observed) if compiled else ""
@@ -137,7 +138,7 @@ class Table(Resource):
         )
 
     def _size(self) -> str:
-        count = len(self.entries) if self.text is None else self.text.count("\n")
+        count = len(self.entries) if self.text is None else len(self.text.splitlines())
         unit = "entry" if self.text is None else "line"
         plural = {"entry": "entries", "line": "lines"}[unit]
         return f"{count} {unit if count == 1 else plural}"

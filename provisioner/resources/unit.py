@@ -11,8 +11,9 @@ from provisioner.resources.base import Action, Before, Change, ControlUnit, Reso
 from provisioner.resources.observed import Observed, Request, UnitRequest
 
 _NAME = re.compile(r"[A-Za-z0-9_.@:-]+")
-#: systemctl's words for a unit that comes up at boot, or needs nobody to enable it.
-_ENABLED = frozenset({"enabled", "enabled-runtime", "static", "generated", "alias", "indirect"})
+#: systemctl's words for a unit that can be neither enabled nor disabled.
+_FIXED = frozenset({"static", "generated", "transient", "alias", "indirect"})
+_ENABLED = frozenset({"enabled", "enabled-runtime"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Unit(Resource):
             return
         if state.load == "not-found":
             raise ValueError(f"there is no service {self.unit} on this host")
-        if self.enabled is not None and (state.enabled in _ENABLED) is not self.enabled:
+        enabled = self.enabled if state.enabled in _FIXED else state.enabled in _ENABLED
+        if self.enabled is not None and enabled is not self.enabled:
             verb = "enable" if self.enabled else "disable"
             yield self._change(Action(verb), verb, state.enabled, f"{verb}d")
         if self.running is not None and (state.active == "active") is not self.running:
