@@ -45,9 +45,9 @@ path_state() {
 
 # suffix TYPE: what postmap adds to the source's name.
 suffix() {
-  case $1 in
+  case ${1#alias-} in
     hash | btree) echo .db ;;
-    *) echo ".$1" ;;
+    *) echo ".${1#alias-}" ;;
   esac
 }
 

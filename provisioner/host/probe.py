@@ -59,8 +59,7 @@ class ProbeRequests:
             program.call("probe_table", index, table.path, table.type)
         if self.packages:
             program.call("probe_packages", *self.packages)
-        for index, unit in enumerate(self.units):
-            program.call("probe_unit", index, unit)
+        program.call("probe_units", *self.units)
         program.call("probe_end")
 
 
@@ -102,10 +101,7 @@ class _Answer:
         if extra.get("uid", "0") != "0":
             raise ValueError("not logged in as root; become root with -b, or log in as root")
         paths = self._paths()
-        units = {
-            self._asked.units[int(frame.words[1])]: _unit(frame.words[2:])
-            for frame in self._all("unit")
-        }
+        units = {frame.words[1]: _unit(frame.words[2:]) for frame in self._all("unit")}
         if "postfix" in units:
             active = "active" if extra.get("master") else "inactive"
             units["postfix"] = replace(units["postfix"], active=active)

@@ -85,7 +85,9 @@ probe_content() {
 # probe_table INDEX PATH TYPE: is the compiled form what postmap makes of this source?
 probe_table() {
   type=$3
-  [ "$type" = indexed ] && type=$TYPE
+  case $type in
+    *indexed) type=${type%indexed}$TYPE ;;
+  esac
   if [ ! -f "$2$(suffix "$type")" ]; then
     frame table "$1" "$type" missing
   elif compiled_line "$2" "$type" | grep -Fqxf - "$STATE/compiled" 2>/dev/null; then
@@ -93,7 +95,7 @@ probe_table() {
   else
     # A type that cannot be listed gives a digest that agrees with nothing.
     frame table "$1" "$type" dump \
-      "$( { postmap -s "$type:$2" 2>/dev/null || echo unlisted; } | sort | sha256sum | cut -c 1-64)"
+      "$( { postmap -s "${type#alias-}:$2" 2>/dev/null || echo unlisted; } | sort | sha256sum | cut -c 1-64)"
   fi
 }
 
@@ -111,17 +113,28 @@ probe_packages() {
   return 0
 }
 
-# probe_unit INDEX NAME: load, active and enabled, in systemd's words on every init system.
+# probe_units NAME...: these, and those that we manage and nobody asked about (orphans).
+probe_units() {
+  [ ! -f "$STATE/units" ] || set -- "$@" $(cat "$STATE/units")
+  told=' '
+  for unit; do
+    case $told in *" $unit "*) continue ;; esac
+    told="$told$unit "
+    probe_unit "$unit"
+  done
+}
+
+# probe_unit NAME: load, active and enabled, in systemd's words on every init system.
 probe_unit() {
   if [ -d /run/systemd/system ]; then
-    frame unit "$1" $(systemctl show -p LoadState -p ActiveState -p UnitFileState -- "$2" 2>/dev/null)
-  elif [ -x "/etc/init.d/$2" ]; then
+    frame unit "$1" $(systemctl show -p LoadState -p ActiveState -p UnitFileState -- "$1" 2>/dev/null)
+  elif [ -x "/etc/init.d/$1" ]; then
     if command -v rc-service >/dev/null; then
-      rc-service "$2" status >/dev/null 2>&1 && active=active || active=inactive
-      rc-update show 2>/dev/null | grep -q "^ *$2 |.*default" && enabled=enabled || enabled=disabled
+      rc-service "$1" status >/dev/null 2>&1 && active=active || active=inactive
+      rc-update show 2>/dev/null | grep -q "^ *$1 |.*default" && enabled=enabled || enabled=disabled
     else
-      service "$2" status >/dev/null 2>&1 && active=active || active=inactive
-      ls /etc/rc[2-5].d/S??"$2" >/dev/null 2>&1 && enabled=enabled || enabled=disabled
+      service "$1" status >/dev/null 2>&1 && active=active || active=inactive
+      ls /etc/rc[2-5].d/S??"$1" >/dev/null 2>&1 && enabled=enabled || enabled=disabled
     fi
     frame unit "$1" LoadState=loaded "ActiveState=$active" "UnitFileState=$enabled"
   else

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from provisioner.postfix import main_cf, master_cf, tables
+from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.base import Before, Resource
 from provisioner.resources.observed import Observed
 from provisioner.resources.table import Table
@@ -27,7 +27,10 @@ def digest_of(value: object) -> str:
 
 
 def activated(
-    main_text: str | None, master_text: str | None, resources: Iterable[Resource]
+    main_text: str | None,
+    master_text: str | None,
+    resources: Iterable[Resource],
+    observed: Observed | None = None,
 ) -> dict[str, str]:
     """Digests of all that running Postfix processes hold in memory.
 
@@ -43,8 +46,8 @@ def activated(
             sorted(repr(master_cf.canonical(service)) for service in services.values())
         )
     for each in resources:
-        if isinstance(each, Table) and each.type in tables.READ_ONCE:
-            found[each.path] = each.digest
+        if observed is not None:
+            found.update(each.activated(observed))
     return found
 
 
@@ -81,12 +84,14 @@ def build(
     old = (observed.manifest or {}).get("resources", {})
     entries: dict[str, Any] = dict(keep)
     for each in resources:
+        if not each.managed:
+            continue
         if each.address in old:
             entry = dict(old[each.address])
         else:
             entry = {"before": asdict(each.before(observed))}
         if isinstance(each, Table):
-            entry["type"] = each.resolved_type(observed)
+            entry["type"] = each.compiled_type(observed)
         entries[each.address] = entry
     return {
         "version": VERSION,

@@ -90,7 +90,13 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _refuse_secrets(host: str, plan: HostPlan) -> None:
-    """Values from before us travel in the manifest; some settings hold passwords."""
+    """New content may be a secret; values from before us travel in the manifest, and some
+    settings hold passwords."""
+    for address in plan.secrets:
+        raise InputError(
+            f"{host}: {address} holds a secret, which a saved plan must not carry",
+            help="apply this host without a saved plan",
+        )
     resources = (plan.manifest or {}).get("resources", {})
     assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
     for address, entry in resources.items():

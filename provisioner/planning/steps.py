@@ -37,7 +37,7 @@ class StepBuilder:
     _compiles: dict[str, str] = field(default_factory=dict)
     _removals: list[Remove] = field(default_factory=list)
     _attributes: list[Step] = field(default_factory=list)
-    _units: list[Step] = field(default_factory=list)
+    _units: list[Control] = field(default_factory=list)
     main_text: str | None = None
     master_text: str | None = None
 
@@ -63,7 +63,7 @@ class StepBuilder:
             case base.SetAttributes(path, attributes):
                 self._attributes.append(SetAttributes(path, attributes))
             case base.ControlUnit(unit, verb):
-                self._units.append(Control(self._real_unit(unit), verb))
+                self._control(Control(self._real_unit(unit), verb))
             case base.InstallPackages():
                 pass  # a phase of its own, before any step
 
@@ -84,6 +84,16 @@ class StepBuilder:
             *self._attributes,
             *self._units,
         )
+
+    def _control(self, wanted: Control) -> None:
+        """Each verb once; what is started or stopped need not be told of its new files."""
+        mine = [each.verb for each in self._units if each.unit == wanted.unit]
+        told = ("restart", "reload")
+        if wanted.verb in mine or (wanted.verb in told and {"start", "stop", *told} & {*mine}):
+            return
+        if wanted.verb in ("start", "stop"):
+            self._units = [e for e in self._units if e.unit != wanted.unit or e.verb not in told]
+        self._units.append(wanted)
 
     def _edit_main(self) -> list[Step]:
         text = self.observed.main_text

@@ -9,7 +9,7 @@ the `effects` that carry it out; planning folds the effects of all changes into 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -127,7 +127,8 @@ class RestorePath:
 
 @dataclass(frozen=True, slots=True)
 class CompileTable:
-    """Compile an indexed table's source with postmap. `type` is real, never `indexed`."""
+    """Compile an indexed table's source with postmap. `type` is real, never `indexed`;
+    with `alias-` before it, it is postalias that compiles."""
 
     path: str
     type: str
@@ -204,6 +205,8 @@ class Resource(ABC):
     """One desired thing. Subclasses are frozen dataclasses; `kind` begins the address."""
 
     kind: ClassVar[str]
+    #: Whether the host remembers it as managed, and what stood there before.
+    managed: ClassVar[bool] = True
     origin: Origin
 
     @property
@@ -230,6 +233,15 @@ class Resource(ABC):
     @abstractmethod
     def before(self, observed: Observed) -> Before:
         """What stood here before us, to be remembered when it is first managed."""
+
+    def activated(self, observed: Observed) -> Mapping[str, str]:
+        """Digests, by path, of what running Postfix processes hold of this in memory."""
+        return {}
+
+    @property
+    def holds_secret(self) -> bool:
+        """Whether the desired value itself must not be shown or written down."""
+        return False
 
     @abstractmethod
     def identity(self) -> object:

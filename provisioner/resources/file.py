@@ -17,6 +17,7 @@ from provisioner.resources.base import (
     Attributes,
     Before,
     Change,
+    ControlUnit,
     MakeDirectory,
     RemovePath,
     Resource,
@@ -40,7 +41,8 @@ class File(Resource):
 
     `content` is bytes; a text that lacks its final newline gets one. Owner, group and
     mode of None are left as they are (root:root, 0644 or 0755 when new). `secret`
-    content is never shown. `activation` is what a change of content asks of Postfix.
+    content is never shown. `activation` is what a change of content asks of Postfix,
+    `notify` what it asks of other units.
     """
 
     kind: ClassVar[str] = "file"
@@ -50,6 +52,7 @@ class File(Resource):
     attributes: Attributes = KEEP
     secret: bool = False
     activation: Activation = Activation.NONE
+    notify: tuple[ControlUnit, ...] = ()
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -93,7 +96,7 @@ class File(Resource):
                 origin=self.origin,
                 notes=attribute_notes(self.attributes, state),
                 diff=text_diff,
-                effects=(WriteFile(self.path, self.content, self.attributes),),
+                effects=(WriteFile(self.path, self.content, self.attributes), *self.notify),
                 activation=self.activation,
                 reason=f"{self.path} changes" if self.activation else "",
             ),
@@ -110,7 +113,7 @@ class File(Resource):
                 Action.DELETE,
                 before=describe(state),
                 origin=self.origin,
-                effects=(RemovePath(self.path),),
+                effects=(RemovePath(self.path), *self.notify),
                 activation=self.activation,
                 reason=f"{self.path} is removed" if self.activation else "",
             ),
@@ -131,6 +134,10 @@ class File(Resource):
                 effects=(MakeDirectory(self.path, self.attributes),),
             ),
         )
+
+    @property
+    def holds_secret(self) -> bool:
+        return self.secret
 
     def before(self, observed: Observed) -> Before:
         return before_of_path(observed.path(self.path))

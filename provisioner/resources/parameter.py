@@ -21,13 +21,15 @@ class Parameter(Resource):
 
     With `fold` the value is a list: it is written one item a line and compared item
     by item, so that commas and line ends make no difference.
-    A map type `indexed:` in it becomes the type the host really has.
+    A map type `indexed:` in it becomes the type the host really has. What matches one
+    of the regular expressions in `hidden` is never shown.
     """
 
     kind: ClassVar[str] = "parameter"
     parameter: str
     value: str | None
     fold: bool = False
+    hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -50,6 +52,14 @@ class Parameter(Resource):
         if self.value is None:
             return None
         return with_real_types(self.value, observed)
+
+    def shown(self, value: str | None) -> str | None:
+        """A value of this parameter as it may be shown."""
+        return None if value is None else sensitive.mask(self.parameter, value, self.hidden)
+
+    @property
+    def holds_secret(self) -> bool:
+        return self.value is not None and self.shown(self.value) != self.value
 
     def diff(self, observed: Observed) -> Iterable[Change]:
         if observed.main_cf is None:
@@ -81,8 +91,8 @@ class Parameter(Resource):
             Change(
                 self.address,
                 action,
-                before=_shown(self.parameter, current),
-                after=_shown(self.parameter, desired),
+                before=self.shown(current),
+                after=self.shown(desired),
                 origin=self.origin,
                 notes=tuple(notes),
                 effects=(SetParameter(self.parameter, desired, self.fold),),
@@ -119,7 +129,3 @@ def _same(current: main_cf.Parameter | None, desired: str | None, fold: bool) ->
     if _RESTRICTION_LIST.fullmatch(current.name):
         return restrictions.same_list(current.value, desired)
     return main_cf.same_value(current, desired, fold=fold)
-
-
-def _shown(name: str, value: str | None) -> str | None:
-    return None if value is None else sensitive.mask(name, value)

@@ -69,7 +69,7 @@ class RestrictionEntry:
     """One contribution. `lists` are the lists it naturally belongs to, at least one.
 
     Own clients and exemptions name every list they guard: they are written into each
-    of those lists that has something to guard them from.
+    of those lists that has something to guard them from. `hidden` as in `Parameter`.
     """
 
     origin: Origin
@@ -77,6 +77,7 @@ class RestrictionEntry:
     lists: tuple[str, ...]
     text: str
     mode: Mode = Mode.ENFORCE
+    hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.lists if name not in LISTS]
@@ -117,7 +118,7 @@ class RestrictionList(Parameter):
     def resolved_entries(self, observed: Observed) -> tuple[tuple[str, Origin], ...]:
         """The entries as they will stand on this host, fit to be shown."""
         return tuple(
-            (sensitive.mask(self.name, with_real_types(text, observed)), origin)
+            (sensitive.mask(self.name, with_real_types(text, observed), self.hidden), origin)
             for text, origin in self.entries
         )
 
@@ -208,4 +209,7 @@ def _list_parameter(
     for entry in placed:
         seen.setdefault(entry.rendered, entry.origin)
     origin = layout.origin if layout else (placed[0].origin if placed else fallback)
-    return RestrictionList(origin, name, ", ".join(seen), fold=True, entries=tuple(seen.items()))
+    hidden = tuple(dict.fromkeys(pattern for entry in placed for pattern in entry.hidden))
+    return RestrictionList(
+        origin, name, ", ".join(seen), fold=True, hidden=hidden, entries=tuple(seen.items())
+    )

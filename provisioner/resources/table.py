@@ -47,7 +47,8 @@ class Table(Resource):
 
     Indexed tables hold `entries` (key, value) and are compiled; pattern tables
     (regexp, pcre, cidr) hold `text` as written and are read once by each process,
-    so that a change of theirs needs a reload.
+    so that a change of theirs needs a reload. A `secret` table is never shown. An `alias`
+    table is an aliases(5) file, compiled by postalias(1).
     """
 
     kind: ClassVar[str] = "table"
@@ -56,6 +57,8 @@ class Table(Resource):
     entries: tuple[tables.Entry, ...] = ()
     text: str | None = None
     attributes: Attributes = KEEP
+    secret: bool = False
+    alias: bool = False
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -67,22 +70,42 @@ class Table(Resource):
 
     @property
     def content(self) -> bytes:
-        text = tables.render(self.entries, self.type) if self.text is None else self.text
+        text = self._rendered() if self.text is None else self.text
         if text and not text.endswith("\n"):
             text += "\n"
         return text.encode("utf-8", "surrogateescape")
+
+    def _rendered(self) -> str:
+        if self.alias:
+            return tables.render_aliases(self.entries)
+        return tables.render(self.entries, self.type)
+
+    @property
+    def holds_secret(self) -> bool:
+        return self.secret
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
     def requests(self) -> Iterable[Request]:
-        yield FileRequest(self.path, content=True, known=self.digest)
+        wanted = not self.secret
+        yield FileRequest(self.path, content=wanted, known=self.digest if wanted else "")
         if self.type == "indexed" or self.type in tables.COMPILED:
-            yield TableRequest(self.path, self.type)
+            yield TableRequest(self.path, self._compiler(self.type))
 
     def identity(self) -> object:
         return [self.type, self.digest, *astuple(self.attributes)]
+
+    def activated(self, observed: Observed) -> Mapping[str, str]:
+        return {self.path: self.digest} if self.type in tables.READ_ONCE else {}
+
+    def _compiler(self, type_: str) -> str:
+        return f"alias-{type_}" if self.alias else type_
+
+    def compiled_type(self, observed: Observed) -> str:
+        """How the host compiles it: its real type, with `alias-` before it for postalias."""
+        return self._compiler(self.resolved_type(observed))
 
     def resolved_type(self, observed: Observed) -> str:
         real = indexed_type(observed) if self.type == "indexed" else self.type
@@ -112,7 +135,7 @@ class Table(Resource):
                     before=fault,
                     after=f"compiled as {real}",
                     origin=self.origin,
-                    effects=(CompileTable(self.path, real),),
+                    effects=(CompileTable(self.path, self._compiler(real)),),
                 )
             )
         return changes
@@ -120,7 +143,7 @@ class Table(Resource):
     def _rewrite(self, state: PathState, real: str, compiled: bool) -> Change:
         effects: list[Effect] = [WriteFile(self.path, self.content, self.attributes)]
         if compiled:
-            effects.append(CompileTable(self.path, real))
+            effects.append(CompileTable(self.path, self._compiler(real)))
         new = state.kind is PathKind.MISSING
         # A new table is first opened by the processes that a changed main.cf starts.
         level, reason = (Activation.NONE, "") if new else for_table(real)
@@ -143,9 +166,11 @@ class Table(Resource):
         plural = {"entry": "entries", "line": "lines"}[unit]
         return f"{count} {unit if count == 1 else plural}"
 
-    def _content_diff(self, state: PathState) -> KeyedDiff | TextDiff:
+    def _content_diff(self, state: PathState) -> KeyedDiff | TextDiff | None:
+        if self.secret:
+            return None
         old = state.content or b""
-        if self.text is not None:
+        if self.text is not None or self.alias:
             return unified(self.path, old, self.content)
         return keyed_diff(tables.parse(old.decode("utf-8", "surrogateescape")).values, self.entries)
 

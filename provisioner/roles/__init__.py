@@ -6,11 +6,13 @@ from `RoleOptions`; its docstrings are the documentation) and a pure function
 importable from here.
 """
 
+from provisioner.postfix.activation import Activation
 from provisioner.postfix.tables import Entry
-from provisioner.resources.base import Attributes, Origin, Resource
+from provisioner.resources.base import Attributes, ControlUnit, Origin, Resource
 from provisioner.resources.file import File, FileState
 from provisioner.resources.package import Package
 from provisioner.resources.parameter import Parameter
+from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import (
     CLIENT,
     DATA,
@@ -45,8 +47,10 @@ __all__ = [
     "RECIPIENT",
     "RELAY",
     "SENDER",
+    "Activation",
     "Attributes",
     "Contribution",
+    "ControlUnit",
     "Entry",
     "File",
     "FileState",
@@ -58,6 +62,7 @@ __all__ = [
     "Origin",
     "Package",
     "Parameter",
+    "Requirement",
     "Resource",
     "RestrictionEntry",
     "RestrictionLayout",
