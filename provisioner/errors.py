@@ -7,6 +7,7 @@
     └── HostError               one host's failure: host, step, cause
         ├── Unreachable         exit 5: no connection, host key, login
         ├── Failed              exit 4: the host answered, a step failed
+        │   └── RolledBack      exit 4: a change failed and was undone; the host is healthy
         ├── Stale               exit 7: the host moved on since it was planned
         ├── Locked              exit 7: another transaction holds the host
         └── Conflict            exit 8: needs a human
@@ -111,6 +112,10 @@ class Unreachable(HostError):  # noqa: N818 - named as the outcome is
 
 
 class Failed(HostError):  # noqa: N818
+    exit_code = ExitCode.HOST_FAILED
+
+
+class RolledBack(Failed):
     exit_code = ExitCode.HOST_FAILED
 
 

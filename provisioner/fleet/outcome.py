@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from provisioner.errors import Conflict, ExitCode, HostError, Locked, Stale, Unreachable
+from provisioner.errors import Conflict, ExitCode, HostError, Locked, RolledBack, Stale, Unreachable
 from provisioner.planning.plan import HostPlan
 from provisioner.transport.base import Counters
 
@@ -28,6 +28,7 @@ _BY_ERROR: tuple[tuple[type[HostError], Status], ...] = (
     (Stale, Status.STALE),
     (Locked, Status.LOCKED),
     (Conflict, Status.CONFLICT),
+    (RolledBack, Status.ROLLED_BACK),
     (HostError, Status.FAILED),
 )
 

@@ -1,9 +1,14 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN=
+RUN= SWAPPED=
 
-# stop OUTCOME MESSAGE: discard what is staged and end with that result.
+# stop OUTCOME MESSAGE: end with that result. What is staged goes; a failure after the
+# first rename is undone.
 stop() {
+  if [ "$1" = failed ] && [ -n "$SWAPPED" ]; then
+    abort "$2"
+  fi
+  [ "$1" = ok ] || undo_files
   discard
   frame result "$1"
   printf '%s\n' "$2"
@@ -16,10 +21,10 @@ discard() {
   [ -f "$STATE/staged" ] || return 0
   while IFS= read -r path; do
     case ${path##*/} in
-      .*.provisioner-*) rm -f -- "$path" "$path.db" "$path.lmdb" "$path.cdb" "$path.lmdb-lock" ;;
+      .*.provisioner-*) rm -f -- "$path" "$path".* ;;
     esac
   done <"$STATE/staged"
-  rm -f -- "$STATE/staged"
+  rm -f -- "$STATE/staged" "$STATE/undo"
 }
 
 # begin RUN OWNER: the lock is held by descriptor 9, which no child may inherit.
@@ -123,7 +128,10 @@ stage_compile() {
   fi
   flags=
   [ "$(stat -c %u -- "$staged")" = 0 ] || flags=-o
-  said=$(postmap $flags "$2:$staged" 2>&1 9>&-)
+  case $2 in
+    alias-*) said=$(postalias $flags "${2#alias-}:$staged" 2>&1 9>&-) ;;
+    *) said=$(postmap $flags "$2:$staged" 2>&1 9>&-) ;;
+  esac
   if [ $? -ne 0 ] || [ -n "$said" ]; then
     stop failed "postmap $2:$1: $(printf '%s' "$said" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g")"
   fi
@@ -142,7 +150,10 @@ keep() {
 }
 
 make_directory() {
-  [ -d "$1" ] || mkdir -m 0755 -- "$1" || stop failed "cannot create $1"
+  if [ ! -d "$1" ]; then
+    mkdir -m 0755 -- "$1" || stop failed "cannot create $1"
+    undo_entry directory "$1" -
+  fi
   attributes "$1" "$2" "$3" "$4"
 }
 
@@ -163,6 +174,11 @@ sync_staged() {
 mark_pending() {
   printf '%s\n' "$1 $RUN" >"$STATE/pending" || stop failed "cannot write to $STATE"
   sync -- "$STATE/pending" 2>/dev/null || sync
+}
+
+# begin_swap: from here on, failing means undoing.
+begin_swap() {
+  SWAPPED=yes
 }
 
 # swap PATH TYPE: the compiled table first, so that source and compiled form are never
@@ -203,20 +219,25 @@ master_alive() {
   [ "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)" = master ]
 }
 
+# wait_alive: Postfix runs, at the latest after five seconds.
+wait_alive() {
+  tries=0
+  sleep 0.1
+  until master_alive "$QUEUE"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 50 ] || return 1
+    sleep 0.1
+  done
+}
+
 # activate reload|restart UNIT QUEUE: and Postfix runs afterwards.
 activate() {
+  ACTIVATED=$2 QUEUE=$3
   case $1 in
     reload) said=$(postfix reload 2>&1 9>&-) ;;
     restart) said=$(control_unit restart "$2" 2>&1) ;;
   esac || stop failed "$1 of Postfix failed: $said"
-  tries=0
-  sleep 0.1
-  until master_alive "$3"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 50 ] || stop failed "Postfix does not run after the $1; see its log"
-    sleep 0.1
-  done
-  rm -f -- "$STATE/pending"
+  wait_alive || stop failed "Postfix does not run after the $1$(last_words)"
   frame step "$1"
 }
 
@@ -258,7 +279,8 @@ finish() {
     tail -n 500 "$STATE/compiled" >"$STATE/compiled.new" &&
       mv -f -- "$STATE/compiled.new" "$STATE/compiled"
   fi
-  for name in manifest.json paths; do
+  rm -f -- "$STATE/pending"
+  for name in manifest.json paths units; do
     [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$STATE/$name" ||
       stop failed "cannot write $STATE/$name"
   done

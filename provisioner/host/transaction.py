@@ -1,8 +1,9 @@
 """One host's transaction: the program that carries a plan's steps out, and its result.
 
 Order on the host: lock, preconditions, stage, compile, (the place of validation,
-rehearsal and guard), preconditions again, rename, activate, remember. Everything the
-host needs is received before the first rename.
+rehearsal and guard), preconditions again, back up, rename, activate, health, remember.
+Everything the host needs is received before the first rename; whatever fails after it
+is undone on the host.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from provisioner.errors import Conflict, Failed, HostError, Locked, Stale
+from provisioner.errors import Conflict, Failed, HostError, Locked, RolledBack, Stale
 from provisioner.host import frames
 from provisioner.host.program import Program
 from provisioner.planning.plan import (
@@ -41,7 +42,7 @@ class Owner:
 
 def apply_program(plan: HostPlan, owner: Owner) -> Program:
     """The program that carries out `plan`, and nothing else."""
-    program = Program("apply.sh")
+    program = Program("apply.sh", "undo.sh", "health.sh")
     program.call("begin", owner.run, owner.line)
     for condition in plan.preconditions:
         program.call("expect", condition.path, condition.signature)
@@ -55,16 +56,41 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
         if not isinstance(_step_at(plan, condition.path), MakeDirectory):
             program.call("expect", condition.path, condition.signature)
     if plan.activation is not Activation.NONE:
+        _call_health(program, plan, "health_before")
+    for step in plan.steps:
+        _back_up(program, step)
+    if plan.activation is not Activation.NONE:
         program.call("mark_pending", _word(plan.activation))
+    program.call("begin_swap")
     for step in plan.steps:
         _swap(program, step)
     _sync_directories(program, plan)
+    # What Postfix asks (policy services, SASL) runs before Postfix starts to ask.
+    backends = [each for each in plan.steps if _is_backend_start(each, plan)]
+    for step in backends:
+        _after(program, step)
     if plan.activation is not Activation.NONE:
         program.call("activate", _word(plan.activation), plan.postfix_unit, plan.queue_directory)
+        _call_health(program, plan, "health_after")
     for step in plan.steps:
-        _after(program, step)
+        if step not in backends:
+            _after(program, step)
     program.call("finish", owner.run)
     return program
+
+
+def _call_health(program: Program, plan: HostPlan, function: str) -> None:
+    for each in plan.listeners:
+        was = "new" if each.new else "same"
+        program.call(function, each.name, each.port, each.kind, was)
+
+
+def _is_backend_start(step: Step, plan: HostPlan) -> bool:
+    return (
+        isinstance(step, Control)
+        and step.unit != plan.postfix_unit
+        and step.verb not in ("stop", "disable")
+    )
 
 
 def _word(activation: Activation) -> str:
@@ -118,6 +144,16 @@ def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
     program.call("stage_rest", position)
 
 
+def _back_up(program: Program, step: Step) -> None:
+    match step:
+        case Write(path=path) | Restore(path=path) | Compile(path=path) | Remove(path=path):
+            program.call("backup", path)
+        case SetAttributes(path=path):
+            program.call("backup_attributes", path)
+        case _:
+            pass
+
+
 def _swap(program: Program, step: Step) -> None:
     match step:
         case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
@@ -168,9 +204,16 @@ def _receive_manifest(program: Program, plan: HostPlan) -> None:
         if address.startswith(("file:", "table:"))
     ]
     program.send("receive", "".join(f"{path}\n" for path in managed).encode(), "paths")
+    units = "".join(f"{a[5:]}\n" for a in resources if a.startswith("unit:"))
+    program.send("receive", units.encode(), "units")
 
 
-_ERRORS: dict[str, type[HostError]] = {"stale": Stale, "locked": Locked, "conflict": Conflict}
+_ERRORS: dict[str, type[HostError]] = {
+    "stale": Stale,
+    "locked": Locked,
+    "conflict": Conflict,
+    "rolled_back": RolledBack,
+}
 _HELP = {
     "stale": "plan again: the host moved on",
     "locked": "wait for the other run, or see whether its process is still alive",
@@ -198,7 +241,7 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
 
 def packages_program(names: tuple[str, ...], owner: Owner) -> Program:
     """The program of the package phase; the caller appends a probe to it."""
-    program = Program("apply.sh", "probe.sh")
+    program = Program("apply.sh", "undo.sh", "health.sh", "probe.sh")
     program.call("begin", owner.run, owner.line)
     program.call("install_packages", *names)
     return program

@@ -92,7 +92,7 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
     if not before.digest or state.digest == before.digest:
         return [_forget(address)]
     effects: list[Effect] = [RestorePath(path, before.digest)]
-    if type_ in tables.COMPILED:
+    if type_.removeprefix("alias-") in tables.COMPILED:
         effects.append(CompileTable(path, type_))
     return [
         Change(

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from provisioner.diagnostics import Diagnostic
+from provisioner.planning.listeners import Listener
 from provisioner.postfix.activation import Activation
 from provisioner.postfix.splice import Splice
 from provisioner.resources.base import KEEP, Attributes, Change, Origin
@@ -144,8 +145,12 @@ class HostPlan:
     postfix_unit: str = "postfix"
     queue_directory: str = ""
     unchanged: int = 0
+    #: Addresses whose new content is a secret.
+    secrets: tuple[str, ...] = ()
     #: Name of the other inventory that manages this host, if one does.
     rival: str = ""
+    #: The TCP listeners that must answer after the change.
+    listeners: tuple[Listener, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic
-from provisioner.planning import manifest, orphans
+from provisioner.planning import listeners, manifest, orphans
 from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
 from provisioner.postfix.activation import Activation
@@ -79,7 +79,7 @@ def _whole_plan(
             steps.add(effect)
     built = steps.finish()
     level, reasons = _activation(changes)
-    wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources)
+    wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources, observed)
     if not changes or level is Activation.NONE:
         pending = _pending(observed, wanted)
         if pending:
@@ -105,8 +105,10 @@ def _whole_plan(
         activation=level,
         reasons=reasons,
         preconditions=_preconditions(built, observed),
+        listeners=listeners.declared(observed.master_text, steps.master_text),
         orphans=() if prune else tuple(orphaned),
         manifest=None if remembered else after,
+        secrets=_secrets(desired.resources, changes),
         unchanged=len(desired.resources) - len({c.address for c in changes}),
     )
 
@@ -127,6 +129,12 @@ def _differences(
         except ValueError as error:
             errors.append(Diagnostic(f"{each.address}: {error}", each.origin.mark))
     return changes, errors
+
+
+def _secrets(resources: Iterable[Resource], changes: Iterable[Change]) -> tuple[str, ...]:
+    """The changes whose steps carry a secret to the host."""
+    touched = {change.address for change in changes}
+    return tuple(r.address for r in resources if r.holds_secret and r.address in touched)
 
 
 def _activation(changes: Iterable[Change]) -> tuple[Activation, tuple[str, ...]]:

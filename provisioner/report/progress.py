@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Hosts named in the live line.
 NAMED = 4
 
-_BAD = frozenset({Status.FAILED, Status.UNREACHABLE, Status.STALE, Status.LOCKED, Status.CONFLICT})
+_GOOD = frozenset({Status.OK, Status.CHANGED, Status.PENDING, Status.SKIPPED})
 
 
 class Progress:
@@ -68,7 +68,7 @@ class Progress:
             case HostEnded(outcome):
                 self._running.pop(outcome.host, None)
                 self._done += 1
-                self._bad += outcome.status in _BAD
+                self._bad += outcome.status not in _GOOD
                 self._show()
                 self._report(event)
             case RunEnded():

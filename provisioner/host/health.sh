@@ -1,0 +1,91 @@
+# Is mail service alive? Asked before the change, to know what to expect, and after it.
+HEALTHY=
+
+# reach PORT: an address that the listener on this port can be reached at, from the
+# kernel's own table (state 0A is LISTEN); fails if nobody listens.
+reach() {
+  hex=$(printf '%04X' "$1")
+  local4=$(grep -hi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp 2>/dev/null | head -n 1)
+  if [ -n "$local4" ]; then
+    set -- $local4
+    address=${2%:*}
+    [ "$address" = 00000000 ] && { echo 127.0.0.1; return; }
+    # The kernel prints an IPv4 address in host byte order.
+    printf '%d.%d.%d.%d\n' "0x${address#??????}" "0x$(echo "$address" | cut -c 5-6)" \
+      "0x$(echo "$address" | cut -c 3-4)" "0x$(echo "$address" | cut -c 1-2)"
+    return
+  fi
+  grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null && echo ::1
+}
+
+# converse ADDRESS PORT: greeting, EHLO and a recipient; a configuration error shows as 451 4.3.
+converse() {
+  command -v bash >/dev/null || return 0
+  timeout 15 bash -c '
+exec 3<>"/dev/tcp/$0/$1" || exit 1
+reply() {
+  while IFS= read -r -t 10 line <&3; do
+    case $line in [0-9][0-9][0-9]-*) ;; *) return 0 ;; esac
+  done
+  return 1
+}
+reply && [[ $line == 220* ]] || exit 1
+printf "EHLO localhost\r\n" >&3; reply && [[ $line == 250* ]] || exit 1
+printf "MAIL FROM:<>\r\n" >&3; reply || exit 1
+printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && [[ $line != 451\ 4.3* ]] || exit 1
+printf "QUIT\r\n" >&3; reply || true' "$1" "$2" 2>/dev/null 9>&-
+}
+
+# handshake ADDRESS PORT [-starttls smtp]: TLS completes and EHLO is answered inside it.
+handshake() {
+  command -v openssl >/dev/null || return 0
+  at=$1:$2
+  case $1 in *:*) at=[$1]:$2 ;; esac
+  shift 2
+  printf 'EHLO localhost\r\nQUIT\r\n' |
+    timeout 15 openssl s_client -connect "$at" -quiet "$@" 2>/dev/null 9>&- | grep -q '^250'
+}
+
+# check_listener NAME PORT KIND: KIND is plain, starttls, tls or open (listens, no more).
+check_listener() {
+  port=$2
+  case $port in
+    *[!0-9]*)
+      port=$(getent services "$port/tcp" | sed 's/.* \([0-9]*\)\/tcp.*/\1/;q')
+      [ -n "$port" ] || return 1 ;;
+  esac
+  address=$(reach "$port") || return 1
+  case $3 in
+    plain) converse "$address" "$port" ;;
+    starttls) converse "$address" "$port" && handshake "$address" "$port" -starttls smtp ;;
+    tls) handshake "$address" "$port" ;;
+  esac
+}
+
+# health_before NAME PORT KIND: remembers which listeners are well.
+health_before() {
+  check_listener "$@" && HEALTHY="$HEALTHY $1 "
+  return 0
+}
+
+# health_after NAME PORT KIND WAS: WAS is `same` for a listener that stood before: it is
+# held to what it was; a `new` one must be well.
+health_after() {
+  if [ "$4" = same ]; then
+    case $HEALTHY in *" $1 "*) ;; *) return 0 ;; esac
+  fi
+  tries=0
+  until check_listener "$@"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 3 ] || stop failed "$1 does not answer as it should after the change$(last_words)"
+    sleep 0.3
+  done
+}
+
+# last_words: what Postfix itself said of it, as far as a log can be found.
+last_words() {
+  said=$( { tail -n 200 /var/log/mail.log || tail -n 200 /var/log/maillog ||
+    journalctl -q -n 200 -t postfix/smtpd -t postfix/master --no-pager; } 2>/dev/null |
+    grep -E 'fatal|panic|error' | tail -n 1 | sed 's/.*: \(fatal\|panic\|error\)/\1/')
+  [ -z "$said" ] || printf ' (%s)' "$said"
+}

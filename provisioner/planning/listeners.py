@@ -1,0 +1,59 @@
+"""Which listeners a master.cf declares, and what a healthy one does (master(5), smtpd(8))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.postfix import master_cf
+from provisioner.postfix.master_cf import Service
+
+#: Port names that Postfix and services(5) agree on; any other is looked up on the host.
+_PORTS = {"smtp": "25", "submission": "587", "submissions": "465", "smtps": "465"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One TCP listener. `port` is a number or a name of services(5).
+
+    `kind`: `plain` greets and answers EHLO, `starttls` also completes a handshake, `tls`
+    speaks TLS from the first byte, `open` only listens. A `new` one must be well after
+    the change; one that stood before is held to what it was.
+    """
+
+    name: str
+    port: str
+    kind: str
+    new: bool
+
+
+def declared(before: str | None, after: str | None) -> tuple[Listener, ...]:
+    """The TCP listeners of the master.cf text `after`; new are those not in `before`."""
+    old = {master_cf.same_key(*key) for key in (master_cf.parse(before).services if before else {})}
+    services = master_cf.parse(after).services if after else {}
+    return tuple(
+        Listener(
+            name=f"{service.name}/inet",
+            port=_port(service.name),
+            kind=_kind(service),
+            new=master_cf.same_key(*service.key) not in old,
+        )
+        for service in services.values()
+        if service.type == "inet"
+    )
+
+
+def _port(name: str) -> str:
+    """The port part of a service name (`25`, `smtp`, `127.0.0.1:10025`, `[::1]:smtp`)."""
+    port = name.rpartition(":")[2]
+    return _PORTS.get(port, port)
+
+
+def _kind(service: Service) -> str:
+    settings = service.settings
+    if service.command != "smtpd" or settings.get("smtpd_upstream_proxy_protocol"):
+        return "open"  # postscreen makes clients wait; others speak something else
+    if settings.get("smtpd_tls_wrappermode") == "yes":
+        return "tls"
+    if settings.get("smtpd_tls_security_level") in ("may", "encrypt"):
+        return "starttls"
+    return "plain"
