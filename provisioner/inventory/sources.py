@@ -31,6 +31,8 @@ _IGNORED = re.compile(
     r"^\.|^(?:host_vars|group_vars|vars_plugins)$"
     r"|(?:\.pyc|\.pyo|\.swp|\.bak|~|\.rpm|\.md|\.txt|\.rst|\.orig|\.cfg|\.retry)$"
 )
+#: Files of other programs that look like INI or YAML at a glance.
+_FOREIGN = frozenset({"Makefile", "GNUmakefile", "pytest.ini", "tox.ini", "mypy.ini"})
 _YAML_EXTENSIONS = (".yml", ".yaml", ".json")
 
 
@@ -176,14 +178,10 @@ def _read_file(path: Path, builder: Builder, *, among_others: bool = False) -> b
     try:
         if not path.suffix or path.suffix in _YAML_EXTENSIONS:
             document = _as_yaml(data, path)
-        if document is None:
-            if among_others and path.suffix != ".ini" and not looks_like_ini(_lenient(data)):
-                read_ini(data, file, Builder())  # a trial: is it one at all?
-        elif among_others and isinstance(document.value, list):
-            read_yaml_groups(document.value, file, Builder())
+        if among_others:
+            _try_out(path, data, document)
     except InputError as fault:
-        meant_as_one = path.suffix in _YAML_EXTENSIONS or _has_groups(_lenient(data))
-        if not among_others or (document is None and meant_as_one):
+        if not among_others or (document is None and _is_meant(path, data)):
             raise
         builder.warnings.append(_stray(fault))
         return False
@@ -196,6 +194,23 @@ def _read_file(path: Path, builder: Builder, *, among_others: bool = False) -> b
     else:
         read_yaml_groups(document.value, file, builder)
     return True
+
+
+def _try_out(path: Path, data: bytes, document: Document | None) -> None:
+    """Raise InputError where the file evidently is no inventory; nothing is kept of it."""
+    if document is None:
+        if path.name in _FOREIGN or (path.suffix != ".ini" and not looks_like_ini(_lenient(data))):
+            read_ini(data, str(path), Builder())
+    elif isinstance(document.value, list):
+        read_yaml_groups(document.value, str(path), Builder())
+
+
+def _is_meant(path: Path, data: bytes) -> bool:
+    """Whether a file that cannot be read was meant to be an inventory."""
+    if path.name in _FOREIGN:
+        return False
+    groups = re.compile(r"^\s*[\"']?(?:all|hosts|children)[\"']?\s*:", re.MULTILINE)
+    return path.suffix in _YAML_EXTENSIONS or groups.search(_lenient(data)) is not None
 
 
 def _stray(fault: InputError) -> Diagnostic:
@@ -233,8 +248,3 @@ def _lenient(data: bytes) -> str:
 def _looks_like_yaml(text: str) -> bool:
     """Whether some line of `text` is one that only YAML has."""
     return bool(re.search(r"^\s*(?:---\s*$|[^\s#\[=]+:(?:\s|$)|[{}]|- )", text, re.MULTILINE))
-
-
-def _has_groups(text: str) -> bool:
-    """Whether `text` is meant to be a YAML inventory, however broken."""
-    return bool(re.search(r"^\s*[\"']?(?:all|hosts|children)[\"']?\s*:", text, re.MULTILINE))
