@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from provisioner.diagnostics import Diagnostic
 from provisioner.planning import manifest
 from provisioner.planning.plan import Orphan
-from provisioner.postfix import master_cf, tables
+from provisioner.postfix import master_cf, sensitive, tables
 from provisioner.resources.base import (
     Action,
     Before,
@@ -35,7 +36,7 @@ def find(resources: Iterable[Resource], remembered: Mapping[str, Any] | None) ->
     """The managed addresses that `resources` no longer declare."""
     declared = {each.address for each in resources}
     return [
-        Orphan(address, _describe(before))
+        Orphan(address, _describe(before, address))
         for address, before in manifest.remembered(remembered).items()
         if address not in declared
     ]
@@ -47,13 +48,25 @@ def entries(orphaned: Iterable[Orphan], remembered: Mapping[str, Any] | None) ->
     return {orphan.address: known[orphan.address] for orphan in orphaned}
 
 
-def removal(orphaned: Sequence[Orphan], observed: Observed) -> list[Change]:
-    """The changes that put back what stood at each orphan's address before us."""
+def removal(
+    orphaned: Sequence[Orphan], observed: Observed
+) -> tuple[list[Change], list[Diagnostic]]:
+    """The changes that put back what stood at each orphan's address before us, and what of
+    it cannot be put back."""
     before = manifest.remembered(observed.manifest)
     changes: list[Change] = []
+    errors: list[Diagnostic] = []
     for orphan in orphaned:
-        changes += _put_back(orphan.address, before[orphan.address], observed)
-    return changes
+        try:
+            changes += _put_back(orphan.address, before[orphan.address], observed)
+        except ValueError as error:
+            errors.append(
+                Diagnostic(
+                    f"{orphan.address} cannot be put back as it was before us: {error}",
+                    help="leave out --prune, or declare it again",
+                )
+            )
+    return changes, errors
 
 
 def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Change]:
@@ -76,7 +89,9 @@ def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Chan
 
 def _put_back_path(address: str, path: str, before: Before, observed: Observed) -> Iterable[Change]:
     type_ = manifest.table_type(observed.manifest or {}, address)
-    state = observed.paths[path]
+    state = observed.paths.get(path)
+    if state is None:
+        raise ValueError("the host no longer knows that the path is managed")
     if not before.present and state.kind is PathKind.MISSING:
         return [_forget(address)]
     if not before.present:
@@ -99,7 +114,7 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
             address,
             Action.CREATE if state.kind is PathKind.MISSING else Action.UPDATE,
             before="managed content",
-            after=f"the content from before it was managed ({_describe(before)})",
+            after=f"the content from before it was managed ({_describe(before, address)})",
             origin=_ORIGIN,
             effects=tuple(effects),
         )
@@ -110,9 +125,12 @@ def _forget(address: str) -> Change:
     return Change(address, Action.ADOPT, notes=("stays as it is and is no longer managed",))
 
 
-def _describe(before: Before) -> str:
+def _describe(before: Before, address: str) -> str:
+    """What stood there before us, as it may be shown."""
     if not before.present:
         return "absent"
     if before.value is not None:
-        return before.value.splitlines()[0][:80] if before.value else "(empty)"
+        kind, _, name = address.partition(":")
+        value = sensitive.mask(name if kind == "parameter" else "", before.value)
+        return value.splitlines()[0][:80] if value else "(empty)"
     return f"file {before.owner}:{before.group} {octal(before.mode)}"

@@ -60,7 +60,7 @@ def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> H
         lists=_lists(desired.resources, changes, observed),
     )
     if packages:
-        later = tuple(error.message.split(":", 1)[0] for error in errors)
+        later = tuple(error.message.split(": ", 1)[0] for error in errors)
         return replace(base, changes=tuple(changes), packages=packages, known_after_install=later)
     if errors:
         return replace(base, errors=tuple(errors))
@@ -72,7 +72,10 @@ def _whole_plan(
 ) -> HostPlan:
     orphaned = orphans.find(desired.resources, observed.manifest)
     if prune:
-        changes += orphans.removal(orphaned, observed)
+        removals, errors = orphans.removal(orphaned, observed)
+        if errors:
+            return replace(base, errors=tuple(errors))
+        changes += removals
     steps = StepBuilder(observed)
     for change in changes:
         for effect in change.effects:
@@ -80,11 +83,10 @@ def _whole_plan(
     built = steps.finish()
     level, reasons = _activation(changes)
     wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources, observed)
-    if not changes or level is Activation.NONE:
-        pending = _pending(observed, wanted)
-        if pending:
-            changes.append(pending)
-            level, reasons = pending.activation, (pending.reason,)
+    pending = _pending(observed, wanted)
+    if pending and pending.activation > level:
+        changes.append(pending)
+        level, reasons = pending.activation, (pending.reason,)
     kept = {} if prune else orphans.entries(orphaned, observed.manifest)
     after = manifest.build(
         desired.resources,
@@ -109,7 +111,7 @@ def _whole_plan(
         orphans=() if prune else tuple(orphaned),
         manifest=None if remembered else after,
         secrets=_secrets(desired.resources, changes),
-        unchanged=len(desired.resources) - len({c.address for c in changes}),
+        unchanged=len({r.address for r in desired.resources} - {c.address for c in changes}),
     )
 
 
@@ -149,14 +151,18 @@ def _activation(changes: Iterable[Change]) -> tuple[Activation, tuple[str, ...]]
 
 
 def _pending(observed: Observed, wanted: Mapping[str, str]) -> Change | None:
-    """The activation that an earlier run, or a person, left undone."""
+    """The activation that an earlier run, or a person, left undone. What this plan itself
+    changes is no part of it. A Postfix that does not run reads everything when it starts."""
+    if not observed.facts.postfix_running:
+        return None
     if observed.pending:
         word = observed.pending.split()[0]
         level = Activation.RESTART if word == "restart" else Activation.RELOAD
         reason = "an interrupted run changed files that running processes have not read"
         return Change("postfix", Action.ACTIVATE, reason=reason, activation=level)
     told: Mapping[str, str] = (observed.manifest or {}).get("activated", {})
-    stale = [name for name, value in wanted.items() if told.get(name, value) != value]
+    found = manifest.observed_activated(observed, wanted)
+    stale = [name for name, value in found.items() if value and told.get(name, value) != value]
     if not stale:
         return None
     reason = f"{', '.join(stale)} changed since the last activation and were not reloaded by us"

@@ -63,7 +63,7 @@ class StepBuilder:
             case base.SetAttributes(path, attributes):
                 self._attributes.append(SetAttributes(path, attributes))
             case base.ControlUnit(unit, verb):
-                self._control(Control(self._real_unit(unit), verb))
+                self._control(Control(self._real_unit(unit, verb), verb))
             case base.InstallPackages():
                 pass  # a phase of its own, before any step
 
@@ -121,8 +121,13 @@ class StepBuilder:
                 return before.digest == state.digest
         return True
 
-    def _real_unit(self, unit: str) -> str:
-        return self.observed.facts.postfix_unit if unit == "postfix" else unit
+    def _real_unit(self, unit: str, verb: str) -> str:
+        """Where a distribution wraps the mail system's unit, the wrapped one is started and
+        stopped, but it is the wrapper that comes up at boot."""
+        if unit != "postfix":
+            return unit
+        real = self.observed.facts.postfix_unit
+        return real.replace("@-", "") if verb in ("enable", "disable") else real
 
 
 def _spliced(path: str, edit: splice.Edit) -> list[Step]:

@@ -154,7 +154,7 @@ class Table(Resource):
             after=f"{real}, {self._size()}",
             origin=self.origin,
             notes=attribute_notes(self.attributes, state),
-            diff=self._content_diff(state),
+            diff=None if state.digest == self.digest else self._content_diff(state),
             effects=tuple(effects),
             activation=level,
             reason=reason,
