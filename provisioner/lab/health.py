@@ -22,11 +22,16 @@ PORTS = tuple(GREETINGS)
 BOOT_SECONDS = 60.0
 
 
-def greets(address: str, port: int, seconds: float = 2) -> bool:
-    """Whether `port` at `address` answers as it should."""
+def greets(address: str, port: int, seconds: float = 3) -> bool:
+    """Whether `port` at `address` answers as it should, in `seconds` once connected.
+
+    Connecting is given a moment only: a packet that came too early is not sent again
+    for a second, a new attempt is.
+    """
     wanted = GREETINGS[port]
     try:
-        with socket.create_connection((address, port), timeout=seconds) as connection:
+        with socket.create_connection((address, port), timeout=0.3) as connection:
+            connection.settimeout(seconds)
             said = b""
             while len(said) < len(wanted):
                 piece = connection.recv(64)
@@ -53,9 +58,9 @@ def wait(
     while time.monotonic() < end and not abandoned():
         if process.poll() is not None:
             return f"its container ended with status {process.returncode}"
-        silent = [port for port in expect if not greets(machine.host.address, port)]
+        silent = next((port for port in expect if not greets(machine.host.address, port)), None)
         if silent:
-            missing = f"port {silent[0]} does not answer"
+            missing = f"port {silent} does not answer"
         elif 25 in expect and not _unit_is_active(machine):
             missing = "the postfix unit is not active"
         else:

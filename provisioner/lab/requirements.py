@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
 from provisioner.lab import apt
-from provisioner.lab.state import cache_directory
+from provisioner.lab.state import disks_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,7 @@ def _can_mount() -> bool:
     script = (
         'mkdir -p "$1" && d=$(mktemp -d -p "$1") && mkdir "$d/l" "$d/u" "$d/w" "$d/m" && '
         'mount -t overlay overlay -o "lowerdir=$d/l,upperdir=$d/u,workdir=$d/w" "$d/m"; s=$?; '
-        'umount "$d/m" 2>/dev/null; rm -rf "$d"; exit $s'
+        'umount "$d/m" 2>/dev/null; rm -rf "$d"; rmdir "$1" 2>/dev/null; exit $s'
     )
     done = subprocess.run(
         [
@@ -121,7 +121,7 @@ def _can_mount() -> bool:
             "-c",
             script,
             "sh",
-            str(cache_directory()),
+            str(disks_directory()),
         ],
         capture_output=True,
         check=False,

@@ -148,6 +148,8 @@ def load(name: str) -> LabState:
             f"no lab {name!r} is up",
             help=f"labs that are: {', '.join(known)}" if known else "start one: provisioner lab up",
         ) from None
+    except PermissionError:
+        raise _not_root() from None
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"{path} cannot be read: {error}", help=f"provisioner lab down --name {name}"
@@ -160,6 +162,12 @@ def names() -> list[str]:
         return sorted(path.name for path in run_directory().iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+    except PermissionError:
+        raise _not_root() from None
+
+
+def _not_root() -> InputError:
+    return InputError("only root can look at labs and touch them", help="run this by sudo")
 
 
 @contextmanager
