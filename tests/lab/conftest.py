@@ -10,6 +10,7 @@ Where a lab is impossible these tests are skipped, saying why; with CI set they 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -74,8 +75,8 @@ def need_lab() -> None:
 def sweep_dead_sessions() -> None:
     """Remove labs of test sessions that were killed."""
     for name in state.names():
-        number = name.removeprefix("test-")
-        if number != name and number.isdigit() and not Path("/proc", number).exists():
+        found = re.match(r"test-(\d+)(-|$)", name)
+        if found and not Path("/proc", found[1]).exists():
             cleanup.down(name)
 
 
