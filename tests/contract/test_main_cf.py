@@ -34,7 +34,7 @@ NAMES = (
 #: One example is a batch of files, so that a chroot is entered once for all of them.
 BATCH = 40
 real = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # a failure names its file; shrinking would take minutes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BATCH = 40
 real = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # a failure names its file; shrinking would take minutes
