@@ -179,6 +179,7 @@ mark_pending() {
 # begin_swap: from here on, failing means undoing.
 begin_swap() {
   SWAPPED=yes
+  mark_log
 }
 
 # swap PATH TYPE: the compiled table first, so that source and compiled form are never

@@ -1,5 +1,5 @@
 # Is mail service alive? Asked before the change, to know what to expect, and after it.
-HEALTHY=
+HEALTHY= LOG= LOGGED=0 SINCE=0
 
 # reach PORT: an address that the listener on this port can be reached at, from the
 # kernel's own table (state 0A is LISTEN); fails if nobody listens.
@@ -36,14 +36,26 @@ printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && [[ $line != 451\ 4.3* 
 printf "QUIT\r\n" >&3; reply || true' "$1" "$2" 2>/dev/null 9>&-
 }
 
-# handshake ADDRESS PORT [-starttls smtp]: TLS completes and EHLO is answered inside it.
+# handshake ADDRESS PORT [-starttls smtp]: TLS completes and EHLO is answered inside it. In
+# lock step: a client that talks ahead of the replies is refused. After STARTTLS it is the
+# client's turn, with TLS from the first byte the server greets first.
 handshake() {
-  command -v openssl >/dev/null || return 0
+  command -v openssl >/dev/null && command -v bash >/dev/null || return 0
   at=$1:$2
   case $1 in *:*) at=[$1]:$2 ;; esac
   shift 2
-  printf 'EHLO localhost\r\nQUIT\r\n' |
-    timeout 15 openssl s_client -connect "$at" -quiet "$@" 2>/dev/null 9>&- | grep -q '^250'
+  timeout 15 bash -c '
+coproc TLS { exec openssl s_client -connect "$0" -quiet "$@" 2>/dev/null; }
+[[ $1 == -starttls ]] || { IFS= read -r -t 10 line <&"${TLS[0]}" && [[ $line == 220* ]]; } || exit 1
+printf "EHLO localhost\r\n" >&"${TLS[1]}"
+while IFS= read -r -t 10 line <&"${TLS[0]}"; do
+  case $line in
+    250-*) ;;
+    250\ *) printf "QUIT\r\n" >&"${TLS[1]}"; exit 0 ;;
+    *) exit 1 ;;
+  esac
+done
+exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
 # check_listener NAME PORT KIND: KIND is plain, starttls, tls or open (listens, no more).
@@ -82,10 +94,29 @@ health_after() {
   done
 }
 
-# last_words: what Postfix itself said of it, as far as a log can be found.
+# mail_log: the file that Postfix logs to, if it is one.
+mail_log() {
+  for log in "$(postconf -h maillog_file 2>/dev/null)" /var/log/mail.log /var/log/maillog; do
+    [ -f "$log" ] && { echo "$log"; return; }
+  done
+  return 1
+}
+
+# mark_log: from here on, what is logged is about the change.
+mark_log() {
+  LOG=$(mail_log) && LOGGED=$(wc -c <"$LOG")
+  SINCE=$(date +%s)
+  return 0
+}
+
+# last_words: what Postfix itself said of the change, as far as a log can be found.
 last_words() {
-  said=$( { tail -n 200 /var/log/mail.log || tail -n 200 /var/log/maillog ||
-    journalctl -q -n 200 -t postfix/smtpd -t postfix/master --no-pager; } 2>/dev/null |
-    grep -E 'fatal|panic|error' | tail -n 1 | sed 's/.*: \(fatal\|panic\|error\)/\1/')
+  if [ -n "$LOG" ]; then
+    said=$(tail -c "+$((LOGGED + 1))" "$LOG")
+  else
+    said=$(journalctl -q --since "@$SINCE" --no-pager 2>/dev/null | grep postfix)
+  fi
+  said=$(printf '%s\n' "$said" | grep -E 'fatal:|panic:|error:|warning:' | tail -n 1 |
+    sed 's/.*: \(\(fatal\|panic\|error\|warning\): .*\)/\1/')
   [ -z "$said" ] || printf ' (%s)' "$said"
 }
