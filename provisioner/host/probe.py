@@ -167,7 +167,7 @@ class _Answer:
 def _facts(frame: Frame) -> tuple[Facts, dict[str, str]]:
     single: dict[str, str] = {}
     missing = []
-    for line in frame.text().splitlines():
+    for line in frame.body.decode("utf-8", "replace").splitlines():
         word, _, rest = line.partition(" ")
         if word == "missing":
             missing.append(rest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from provisioner.diagnostics import Diagnostic
+from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import manifest
 from provisioner.planning.plan import Orphan
 from provisioner.postfix import master_cf, sensitive, tables
@@ -132,5 +132,5 @@ def _describe(before: Before, address: str) -> str:
     if before.value is not None:
         kind, _, name = address.partition(":")
         value = sensitive.mask(name if kind == "parameter" else "", before.value)
-        return value.splitlines()[0][:80] if value else "(empty)"
+        return printable(value.partition("\n")[0][:80]) if value else "(empty)"
     return f"file {before.owner}:{before.group} {octal(before.mode)}"

@@ -6,11 +6,12 @@ the host but whether the world is still the one that was planned for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.planning.listeners import Listener
@@ -103,6 +104,15 @@ Step = Annotated[
 ]
 
 
+#: JSON in JSON: a value from before us may hold bytes that are no text, which Python's
+#: JSON can carry and pydantic's cannot.
+Manifest = Annotated[
+    Mapping[str, object],
+    PlainSerializer(json.dumps, when_used="json"),
+    BeforeValidator(lambda found: json.loads(found) if isinstance(found, str) else found),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Orphan:
     """An address we managed and nobody declares any more."""
@@ -140,7 +150,7 @@ class HostPlan:
     orphans: tuple[Orphan, ...] = ()
     warnings: tuple[str, ...] = ()
     errors: tuple[Diagnostic, ...] = ()
-    manifest: Mapping[str, object] | None = None
+    manifest: Manifest | None = None
     desired_digest: str = ""
     postfix_unit: str = "postfix"
     queue_directory: str = ""

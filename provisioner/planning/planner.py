@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from provisioner.diagnostics import Diagnostic
+from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import listeners, manifest, orphans
 from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
@@ -185,7 +185,7 @@ def _rival(desired: Desired, observed: Observed) -> str:
     told = (observed.manifest or {}).get("inventory", {})
     if not told.get("id") or told.get("id") == desired.inventory.get("id"):
         return ""
-    return str(told.get("name") or told["id"])
+    return printable(str(told.get("name") or told["id"]))
 
 
 def _lists(

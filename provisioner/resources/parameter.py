@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from provisioner.diagnostics import printable
 from provisioner.postfix import activation, main_cf, restrictions, sensitive, tables
 from provisioner.postfix.version import Version
 from provisioner.resources.base import Action, Before, Change, Resource, SetParameter
@@ -55,11 +56,14 @@ class Parameter(Resource):
 
     def shown(self, value: str | None) -> str | None:
         """A value of this parameter as it may be shown."""
-        return None if value is None else sensitive.mask(self.parameter, value, self.hidden)
+        return None if value is None else printable(self._masked(value))
+
+    def _masked(self, value: str) -> str:
+        return sensitive.mask(self.parameter, value, self.hidden)
 
     @property
     def holds_secret(self) -> bool:
-        return self.value is not None and self.shown(self.value) != self.value
+        return self.value is not None and self._masked(self.value) != self.value
 
     def diff(self, observed: Observed) -> Iterable[Change]:
         if observed.main_cf is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from provisioner.diagnostics import printable
 from provisioner.postfix import activation, master_cf, sensitive
 from provisioner.postfix.master_cf import Service
 from provisioner.resources.base import Action, Before, Change, Resource, SetService
@@ -102,4 +103,5 @@ def _shown(service: Service) -> str:
     """The entry as it may be shown."""
     options = tuple((name, sensitive.mask(name, value)) for name, value in service.options)
     arguments = tuple(sensitive.mask_text(argument) for argument in service.arguments)
-    return master_cf.render(replace(service, options=options, arguments=arguments))
+    text = master_cf.render(replace(service, options=options, arguments=arguments))
+    return "\n".join(printable(line) for line in text.split("\n"))

@@ -28,12 +28,14 @@ ORPHANS = [Orphan(f"file:{DIRECTORY}", "absent"), Orphan(f"table:{TABLE}", "abse
 
 def test_what_stands_in_a_directory_goes_before_it() -> None:
     steps = StepBuilder(OBSERVED)
-    for change in orphans.removal(ORPHANS, OBSERVED):
+    changes, errors = orphans.removal(ORPHANS, OBSERVED)
+    assert not errors
+    for change in changes:
         for effect in change.effects:
             steps.add(effect)
     assert [each.path for each in steps.finish() if isinstance(each, Remove)] == [TABLE, DIRECTORY]
 
 
 def test_a_pruned_resource_says_that_nobody_declares_it() -> None:
-    for change in orphans.removal(ORPHANS, OBSERVED):
+    for change in orphans.removal(ORPHANS, OBSERVED)[0]:
         assert str(change.origin) == "no role declares it any more"
