@@ -46,7 +46,9 @@ FACTS = Facts(
     daemon_directory="/usr/lib/postfix/sbin",
     queue_directory="/var/spool/postfix",
     default_database_type="hash",
-    map_types=frozenset("btree cidr hash inline pcre regexp static texthash unix".split()),
+    map_types=frozenset(
+        ["btree", "cidr", "hash", "inline", "pcre", "regexp", "static", "texthash"]
+    ),
     postfix_unit="postfix.service",
     postfix_running=True,
     package_manager="dpkg-query",
@@ -182,10 +184,14 @@ class MemoryHost:
         for condition in plan.preconditions:
             assert self._state(condition.path).signature == condition.signature
         for step in plan.steps:
-            self._carry_out(step)
+            if not isinstance(step, Control):
+                self._carry_out(step)
         if plan.activation is not Activation.NONE:
             assert self.facts.postfix_running
             self.activations.append(plan.activation)
+        for step in plan.steps:
+            if isinstance(step, Control):
+                self._control(step.unit, step.verb)
         self.pending = ""
         if plan.manifest is not None:
             self.manifest = dict(plan.manifest)
@@ -200,7 +206,7 @@ class MemoryHost:
                 assert whole is not None
                 assert sha256(whole) == digest
                 self.nodes[path] = _with(replace(old or Node(), content=whole), attributes)
-                self._compile(path, type_)
+                self._compile(path, type_, ours=True)
             case Restore(path, digest, type_):
                 assert digest in self.kept, f"no kept copy for {path}"
                 self.nodes[path] = replace(self.kept[digest])
@@ -216,8 +222,8 @@ class MemoryHost:
                 self.nodes[path] = _with(Node(kind=PathKind.DIRECTORY, mode=0o755), attributes)
             case SetAttributes(path, attributes):
                 self.nodes[path] = _with(self.nodes[path], attributes)
-            case Control(unit, verb):
-                self._control(unit, verb)
+            case Control():
+                raise AssertionError("after the activation")
 
     def _keep(self, path: str) -> None:
         node = self.nodes[path]
@@ -232,13 +238,13 @@ class MemoryHost:
         del self.nodes[path]
         self.compiled.pop((path, type_), None)
 
-    def _compile(self, path: str, type_: str) -> None:
+    def _compile(self, path: str, type_: str, *, ours: bool = False) -> None:
         if not type_:
             return
         assert type_ in tables.COMPILED
         node = self.nodes[path]
         table = tables.parse(node.content.decode("utf-8", "surrogateescape"))
-        assert not table.problems, table.problems
+        assert not (ours and table.problems), table.problems
         dump = sha256(tables.dump(table.entries).encode("utf-8", "surrogateescape"))
         self.compiled[path, type_] = Compiled(node.digest, dump)
 

@@ -130,7 +130,7 @@ def _contribution(entry: dict[str, Any], number: int) -> Contribution:
             return verbatim(said["name"], said["text"], origin)
         case "restriction":
             lists = tuple(f"smtpd_{name}_restrictions" for name in said["lists"])
-            mode = Mode(said.get("trial") and "trial" or said.get("mode", "enforce"))
+            mode = Mode("trial" if said.get("trial") else said.get("mode", "enforce"))
             return RestrictionEntry(origin, Stage[said["stage"]], lists, said["text"], mode)
     raise AssertionError(f"no such kind in a case: {kind}")
 
