@@ -18,13 +18,14 @@ reach() {
   grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null && echo ::1
 }
 
-# converse ADDRESS PORT: greeting, EHLO and a recipient; a configuration error shows as 451 4.3.
+# converse ADDRESS PORT PATIENCE: greeting, EHLO and a recipient; a configuration error shows as 451 4.3.
 converse() {
   command -v bash >/dev/null || return 0
   timeout 15 bash -c '
 exec 3<>"/dev/tcp/$0/$1" || exit 1
+patience=$2
 reply() {
-  while IFS= read -r -t 10 line <&3; do
+  while IFS= read -r -t "$patience" line <&3; do
     case $line in [0-9][0-9][0-9]-*) ;; *) return 0 ;; esac
   done
   return 1
@@ -33,7 +34,7 @@ reply && [[ $line == 220* ]] || exit 1
 printf "EHLO localhost\r\n" >&3; reply && [[ $line == 250* ]] || exit 1
 printf "MAIL FROM:<>\r\n" >&3; reply || exit 1
 printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && [[ $line != 451\ 4.3* ]] || exit 1
-printf "QUIT\r\n" >&3; reply || true' "$1" "$2" 2>/dev/null 9>&-
+printf "QUIT\r\n" >&3; reply || true' "$1" "$2" "${3:-5}" 2>/dev/null 9>&-
 }
 
 # handshake ADDRESS PORT [-starttls smtp]: TLS completes and EHLO is answered inside it. In
@@ -46,9 +47,9 @@ handshake() {
   shift 2
   timeout 15 bash -c '
 coproc TLS { exec openssl s_client -connect "$0" -quiet "$@" 2>/dev/null; }
-[[ $1 == -starttls ]] || { IFS= read -r -t 10 line <&"${TLS[0]}" && [[ $line == 220* ]]; } || exit 1
+[[ $1 == -starttls ]] || { IFS= read -r -t 5 line <&"${TLS[0]}" && [[ $line == 220* ]]; } || exit 1
 printf "EHLO localhost\r\n" >&"${TLS[1]}"
-while IFS= read -r -t 10 line <&"${TLS[0]}"; do
+while IFS= read -r -t 5 line <&"${TLS[0]}"; do
   case $line in
     250-*) ;;
     250\ *) printf "QUIT\r\n" >&"${TLS[1]}"; exit 0 ;;
@@ -58,7 +59,8 @@ done
 exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
-# check_listener NAME PORT KIND: KIND is plain, starttls, tls or open (listens, no more).
+# check_listener NAME PORT KIND PATIENCE: KIND is plain, starttls, tls or open (listens, no
+# more); PATIENCE is how many seconds a reply may take.
 check_listener() {
   port=$2
   case $port in
@@ -68,15 +70,15 @@ check_listener() {
   esac
   address=$(reach "$port") || return 1
   case $3 in
-    plain) converse "$address" "$port" ;;
-    starttls) converse "$address" "$port" && handshake "$address" "$port" -starttls smtp ;;
+    plain) converse "$address" "$port" "$4" ;;
+    starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" -starttls smtp ;;
     tls) handshake "$address" "$port" ;;
   esac
 }
 
 # health_before NAME PORT KIND: remembers which listeners are well.
 health_before() {
-  check_listener "$@" && HEALTHY="$HEALTHY $1 "
+  check_listener "$1" "$2" "$3" 5 && HEALTHY="$HEALTHY $1 "
   return 0
 }
 
@@ -86,12 +88,13 @@ health_after() {
   if [ "$4" = same ]; then
     case $HEALTHY in *" $1 "*) ;; *) return 0 ;; esac
   fi
-  tries=0
-  until check_listener "$@"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 3 ] || stop failed "$1 does not answer as it should after the change$(last_words)"
+  # A process that dies at its start is not started again for a minute: no use waiting.
+  for patience in 2 5 5; do
+    check_listener "$1" "$2" "$3" "$patience" && return 0
+    last_words | grep -qE 'fatal:|panic:|throttling' && break
     sleep 0.3
   done
+  stop failed "$1 does not answer as it should after the change$(last_words)"
 }
 
 # mail_log: the file that Postfix logs to, if it is one.

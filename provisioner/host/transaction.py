@@ -229,7 +229,7 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
         if outcome == "ok":
             return
         error = _ERRORS.get(outcome, Failed)
-        message = frame.text().strip() or outcome
+        message = " ".join(frame.text().split()) or outcome
         raise error(host, step, message[:2000], help=_HELP.get(outcome, ""))
     raise Failed(
         host,
