@@ -34,11 +34,26 @@ def down(name: str) -> None:
     _tidy_machine()
 
 
-def sweep_disks() -> list[str]:
-    """Remove disks of labs that are not up: a reboot of this machine ends labs.
+def sweep() -> list[str]:
+    """Remove disks and control groups of labs that are not up; returns what was removed.
 
-    Call with the machine lock held. Returns the names of those labs.
+    A reboot of this machine ends labs without taking them down. Call with the machine
+    lock held.
     """
+    used = {_block_of(name) for name in state.names()}
+    alive = {value.partition("/")[2] for value in marked_processes("").values()}
+    machines = set(cgroups.leftovers()) - alive
+    dead = sorted(each for each in machines if int(each[3:].partition("h")[0]) not in used)
+    if None in used:
+        dead = []  # a torn lab: whose they are cannot be told
+    for machine in dead:
+        cgroups.remove(machine)
+    return [f"disks of lab {name}" for name in _sweep_disks()] + [
+        f"control group of {machine}" for machine in dead
+    ]
+
+
+def _sweep_disks() -> list[str]:
     directory = state.disks_directory()
     if not directory.is_dir():
         return []
@@ -61,11 +76,8 @@ def down_all() -> list[str]:
     for namespace in sorted(network.leftovers()):
         network.remove(namespace)
         removed.append(f"network {namespace}")
-    for machine in cgroups.leftovers():
-        cgroups.remove(machine)
-        removed.append(f"control group of {machine}")
     with state.machine_lock():
-        removed += [f"disks of lab {name}" for name in sweep_disks()]
+        removed += sweep()
     _tidy_machine()
     return removed
 

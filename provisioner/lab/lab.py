@@ -79,7 +79,7 @@ class Lab:
             for pair in dict.fromkeys((spec.release, spec.variant) for spec in specs)
         }
         with state.machine_lock():
-            cleanup.sweep_disks()
+            cleanup.sweep()
             lab = cls(_allocate(name, specs, paths))
             network.prepare_machine()
         try:
