@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from simulate import FACTS, MemoryHost, Node
 
@@ -76,8 +78,6 @@ _nodes = st.builds(
 
 @st.composite
 def hosts(draw: st.DrawFn) -> MemoryHost:
-    from dataclasses import replace
-
     facts = replace(FACTS, postfix_running=draw(st.booleans()))
     host = MemoryHost.with_postfix(draw(main_texts()), draw(master_texts()), facts=facts)
     host.nodes |= draw(st.dictionaries(st.sampled_from(PATHS), _nodes))

@@ -210,15 +210,21 @@ _TEXT = planfile.dump(_saved(_PLAN))
 @given(st.integers(0, len(_TEXT) - 1), st.sampled_from('0179abefz{}[]",: \n\\'))
 def test_an_edited_plan_is_refused(place: int, char: str) -> None:
     edited = _TEXT[:place] + char + _TEXT[place + 1 :]
+    if _same_json(edited, _TEXT):  # nothing but white space between values
+        assert planfile.load(edited, "p.json") == _saved(_without_effects(_PLAN))
+        return
+    with pytest.raises(InputError) as refusal:
+        planfile.load(edited, "p.json")
+    assert refusal.value.mark is not None
+    assert refusal.value.mark.file == "p.json"
+    assert refusal.value.help
+
+
+def _same_json(one: str, other: str) -> bool:
     try:
-        loaded = planfile.load(edited, "p.json")
-    except InputError as error:
-        assert error.mark is not None
-        assert error.mark.file == "p.json"
-        assert error.help
-    else:  # nothing but white space between values
-        assert loaded == _saved(_without_effects(_PLAN))
-        assert json.loads(edited) == json.loads(_TEXT)
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
 
 
 @given(st.integers(0, len(_TEXT) - 2))
@@ -227,8 +233,15 @@ def test_a_plan_cut_short_is_refused(length: int) -> None:
         planfile.load(_TEXT[:length], "p.json")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner:
-       st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)))  # fmt: skip
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+)
+
+
+@given(_json)
 def test_other_json_is_refused(value: object) -> None:
     with pytest.raises(InputError):
         planfile.load(json.dumps(value), "p.json")
