@@ -239,6 +239,11 @@ class Resource(ABC):
         return {}
 
     @property
+    def provides(self) -> tuple[str, ...]:
+        """Paths that are there once this is as desired."""
+        return ()
+
+    @property
     def holds_secret(self) -> bool:
         """Whether the desired value itself must not be shown or written down."""
         return False

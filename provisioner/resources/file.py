@@ -136,6 +136,10 @@ class File(Resource):
         )
 
     @property
+    def provides(self) -> tuple[str, ...]:
+        return () if self.state is FileState.ABSENT else (self.path,)
+
+    @property
     def holds_secret(self) -> bool:
         return self.secret
 

@@ -23,7 +23,8 @@ class Parameter(Resource):
     With `fold` the value is a list: it is written one item a line and compared item
     by item, so that commas and line ends make no difference.
     A map type `indexed:` in it becomes the type the host really has. What matches one
-    of the regular expressions in `hidden` is never shown.
+    of the regular expressions in `hidden` is never shown. A `fallback` is written only
+    where main.cf does not set the parameter, and gives way to anybody else's desire.
     """
 
     kind: ClassVar[str] = "parameter"
@@ -31,6 +32,7 @@ class Parameter(Resource):
     value: str | None
     fold: bool = False
     hidden: tuple[str, ...] = ()
+    fallback: bool = False
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -52,6 +54,10 @@ class Parameter(Resource):
         """The value for this host: symbolic map types made real."""
         if self.value is None:
             return None
+        if self.fallback and observed.main_cf is not None:
+            current = observed.main_cf.get(self.parameter)
+            if current is not None:
+                return current
         return with_real_types(self.value, observed)
 
     def shown(self, value: str | None) -> str | None:
@@ -108,6 +114,20 @@ class Parameter(Resource):
     def before(self, observed: Observed) -> Before:
         current = observed.main_cf.get(self.parameter) if observed.main_cf else None
         return Before(present=current is not None, value=current)
+
+
+@dataclass(frozen=True)
+class CompatibilityLevel(Parameter):
+    """The highest level that the host's Postfix knows, of those without surprises."""
+
+    kind: ClassVar[str] = "parameter"
+
+    def resolved(self, observed: Observed) -> str | None:
+        level = super().resolved(observed)
+        current = observed.main_cf.get(self.parameter) if observed.main_cf else None
+        if current is None and Version.parse(observed.facts.postfix_version) >= Version(3, 6):
+            return "3.6"
+        return level
 
 
 def indexed_type(observed: Observed) -> str:

@@ -81,6 +81,10 @@ class Table(Resource):
         return tables.render(self.entries, self.type)
 
     @property
+    def provides(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    @property
     def holds_secret(self) -> bool:
         return self.secret
 

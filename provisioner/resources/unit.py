@@ -19,6 +19,7 @@ _ENABLED = frozenset({"enabled", "enabled-runtime"})
 @dataclass(frozen=True)
 class Unit(Resource):
     """A service by its plain name (`postfix`, `cron`). None: leave that side alone.
+    `sockets` are paths that are there while it runs.
 
     The name `postfix` is the mail system itself: it runs when its master process
     does, whatever unit the distribution wraps it in.
@@ -28,6 +29,7 @@ class Unit(Resource):
     unit: str
     running: bool | None = True
     enabled: bool | None = True
+    sockets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.unit) or self.unit.startswith("-"):
@@ -36,6 +38,10 @@ class Unit(Resource):
     @property
     def name(self) -> str:
         return self.unit
+
+    @property
+    def provides(self) -> tuple[str, ...]:
+        return self.sockets if self.running else ()
 
     def requests(self) -> Iterable[Request]:
         return (UnitRequest(self.unit),)

@@ -11,7 +11,7 @@ from provisioner.postfix.tables import Entry
 from provisioner.resources.base import Attributes, ControlUnit, Origin, Resource
 from provisioner.resources.file import File, FileState
 from provisioner.resources.package import Package
-from provisioner.resources.parameter import Parameter
+from provisioner.resources.parameter import CompatibilityLevel, Parameter
 from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import (
     CLIENT,
@@ -49,6 +49,7 @@ __all__ = [
     "SENDER",
     "Activation",
     "Attributes",
+    "CompatibilityLevel",
     "Contribution",
     "ControlUnit",
     "Entry",

@@ -15,6 +15,8 @@ from provisioner.inventory.site import RoleRef
 from provisioner.marks import Map
 from provisioner.planning.planner import Desired
 from provisioner.resources.base import Resource
+from provisioner.resources.parameter import Parameter
+from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import ComposeError, Contribution, compose
 from provisioner.roles.interface import HostContext, MailFacts
 from provisioner.roles.loading import RoleLibrary
@@ -157,9 +159,19 @@ def _composed(contributions: Iterable[Contribution]) -> list[Resource]:
 
 
 def _unique(resources: Iterable[Resource]) -> list[Resource]:
-    """One resource an address; the same desire twice is fine, two desires are an error."""
+    """One resource an address; the same desire twice is fine, two desires are an error.
+
+    A fallback gives way to any other desire, a requirement to whoever provides its path.
+    """
+    given = list(resources)
+    desired = {r.address for r in given if not _is_fallback(r)}
+    provided = {path for r in given for path in r.provides}
     chosen: dict[str, Resource] = {}
-    for each in resources:
+    for each in given:
+        if _is_fallback(each) and each.address in desired:
+            continue
+        if isinstance(each, Requirement) and each.path in provided:
+            continue
         other = chosen.setdefault(each.address, each)
         if other is not each and other.identity() != each.identity():
             raise InputError(
@@ -169,3 +181,7 @@ def _unique(resources: Iterable[Resource]) -> list[Resource]:
                 help="take one of them out",
             )
     return list(chosen.values())
+
+
+def _is_fallback(resource: Resource) -> bool:
+    return isinstance(resource, Parameter) and resource.fallback

@@ -40,4 +40,4 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         attributes=Attributes("root", "root", 0o644),
         notify=(ControlUnit("dovecot", "restart"),),
     )
-    yield Unit(host.origin(), "dovecot", running=True, enabled=True)
+    yield Unit(host.origin(), "dovecot", running=True, enabled=True, sockets=(options.socket,))
