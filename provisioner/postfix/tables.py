@@ -238,6 +238,22 @@ def check_entry(entry: Entry, type: str = INDEXED) -> None:  # noqa: A002 - Post
         raise ValueError(f"key {key!r} contains a blank or an open double quote")
 
 
+def inline(entries: Iterable[Entry]) -> str:
+    """A table that stands in main.cf itself (`inline:{…}`, Postfix 3.0 and later).
+
+    Raises ValueError for what cannot be written so.
+    """
+    given = list(entries)
+    if not given:
+        raise ValueError("an inline table has at least one entry")
+    for entry in given:
+        check_entry(entry)
+        if set("{}=$") & set(entry.key) or set("{}$") & set(entry.value):
+            raise ValueError(f"{entry.key} {entry.value}: braces, $ and = cannot stand inline")
+    pairs = ", ".join(f"{{{entry.key} = {entry.value}}}" for entry in given)
+    return f"inline:{{{pairs}}}"
+
+
 def render_aliases(entries: Iterable[Entry]) -> str:
     """The source of an aliases(5) table, for postalias(1). Raises ValueError as `render`."""
     lines = [HEADER]
