@@ -11,7 +11,7 @@ from typing import Any
 from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import manifest
 from provisioner.planning.plan import Orphan
-from provisioner.postfix import master_cf, sensitive, tables
+from provisioner.postfix import main_cf, master_cf, sensitive, tables
 from provisioner.resources.base import (
     Action,
     Before,
@@ -73,6 +73,8 @@ def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Chan
     kind, _, name = address.partition(":")
     if kind == "parameter":
         return list(Parameter(_ORIGIN, name, before.value).diff(observed)) or [_forget(address)]
+    if kind == "strict":
+        return _put_back_strays(address, before, observed)
     if kind == "service":
         service_name, _, type_ = name.rpartition("/")
         parsed = master_cf.parse(f"{before.value}\n").entries if before.value else ()
@@ -85,6 +87,19 @@ def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Chan
     if kind in ("file", "table"):
         return _put_back_path(address, name, before, observed)
     return [_forget(address)]
+
+
+def _put_back_strays(address: str, before: Before, observed: Observed) -> Iterable[Change]:
+    """The parameters that `strict` had removed, behind the first line of what is kept."""
+    kept = main_cf.parse((before.value or "").partition("\n")[2] + "\n")
+    current = observed.main_cf.parameters if observed.main_cf else {}
+    changes = [
+        change
+        for name, entry in kept.parameters.items()
+        if name not in current
+        for change in Parameter(_ORIGIN, name, entry.value).diff(observed)
+    ]
+    return changes or [_forget(address)]
 
 
 def _put_back_path(address: str, path: str, before: Before, observed: Observed) -> Iterable[Change]:

@@ -102,8 +102,14 @@ def _refuse_secrets(host: str, plan: HostPlan) -> None:
     for address, entry in resources.items():
         kind, _, name = address.partition(":")
         value = entry["before"].get("value") or ""
-        parameter = name if kind == "parameter" else ""
-        if kind in ("parameter", "service") and sensitive.is_sensitive(parameter, value):
+        if kind == "strict":
+            hidden = any(
+                sensitive.is_sensitive(line.partition(" ")[0], line) for line in value.splitlines()
+            )
+        else:
+            parameter = name if kind == "parameter" else ""
+            hidden = kind in ("parameter", "service") and sensitive.is_sensitive(parameter, value)
+        if hidden:
             raise InputError(
                 f"{host}: {address} holds a secret today, which a saved plan must not carry",
                 help="apply this host without a saved plan",

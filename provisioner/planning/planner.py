@@ -56,6 +56,8 @@ def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> H
         warnings=tuple(_said(each) for each in desired.warnings),
         postfix_unit=observed.facts.postfix_unit,
         queue_directory=observed.facts.queue_directory,
+        daemon_directory=observed.facts.daemon_directory,
+        config_directory=observed.facts.config_directory,
         facts={"postfix": observed.facts.postfix_version, "system": observed.facts.system},
         lists=_lists(desired.resources, changes, observed),
     )
@@ -75,7 +77,9 @@ def _whole_plan(
         removals, errors = orphans.removal(orphaned, observed)
         if errors:
             return replace(base, errors=tuple(errors))
-        changes += removals
+        # What `strict` removes is not put back.
+        taken = {change.address for change in changes}
+        changes += [change for change in removals if change.address not in taken]
     steps = StepBuilder(observed)
     for change in changes:
         for effect in change.effects:

@@ -32,6 +32,7 @@ from provisioner.resources.restriction import (
     verbatim,
 )
 from provisioner.resources.service import HOST_CHROOT, MasterService
+from provisioner.resources.strict import StrictMainCf
 from provisioner.resources.table import Table
 from provisioner.resources.unit import Unit
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
@@ -69,6 +70,7 @@ __all__ = [
     "RestrictionLayout",
     "RoleOptions",
     "Stage",
+    "StrictMainCf",
     "Table",
     "Unit",
     "verbatim",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import ComposeError, Contribution, compose
+from provisioner.resources.strict import StrictMainCf
 from provisioner.roles.interface import HostContext, MailFacts
 from provisioner.roles.loading import RoleLibrary
 from provisioner.roles.options import validate
@@ -180,7 +181,11 @@ def _unique(resources: Iterable[Resource]) -> list[Resource]:
                 mark=each.origin.mark or other.origin.mark,
                 help="take one of them out",
             )
-    return list(chosen.values())
+    declared = frozenset(r.name for r in chosen.values() if isinstance(r, Parameter))
+    return [
+        replace(each, declared=declared) if isinstance(each, StrictMainCf) else each
+        for each in chosen.values()
+    ]
 
 
 def _is_fallback(resource: Resource) -> bool:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from provisioner.postfix.master_cf import Service
 from provisioner.roles import (
     HOST_CHROOT,
+    RELAY,
+    Activation,
+    Attributes,
+    CompatibilityLevel,
     Contribution,
     Entry,
+    File,
+    FileState,
     HostContext,
     MasterService,
     Package,
     Parameter,
+    Requirement,
     RoleOptions,
+    StrictMainCf,
     Table,
     Unit,
 )
@@ -51,7 +59,7 @@ class ServiceOptions(RoleOptions):
 
 
 class TableOptions(RoleOptions):
-    """One lookup table, owned whole: either `entries` or `text`."""
+    """One lookup table, owned whole: one of `entries`, `text` and `file`."""
 
     type: str = "indexed"
     """`indexed` becomes what the host supports and prefers; or any type `postconf -m` lists."""
@@ -61,6 +69,82 @@ class TableOptions(RoleOptions):
 
     text: str | None = None
     """The whole source, for pattern tables (regexp, pcre, cidr)."""
+
+    file: str | None = None
+    """The whole source, from a file beside the site file."""
+
+    owner: str | None = None
+    """Owner; not set: as it is, root for a new one."""
+
+    group: str | None = None
+    """Group; not set: as it is, root for a new one."""
+
+    mode: str | None = Field(default=None, pattern="^0?[0-7]{3}$")
+    """Permissions in octal (`0640`), of the compiled table too; not set: as it is, 0644."""
+
+    secret: bool = False
+    """Never show the content; a new table is 0600 unless `mode` says otherwise."""
+
+
+class RelayOptions(RoleOptions):
+    """Domains that are accepted here and delivered elsewhere (`relay_domains`)."""
+
+    domains: list[str] = []
+    """The domains."""
+
+    transport: dict[str, str] = {}
+    """Where mail for a domain goes (`transport_maps`): `{example.com: "smtp:[192.0.2.1]"}`. A
+    leading dot (`.example.com`) means the domains below."""
+
+    recipients: list[str] | None = None
+    """The addresses that exist there (`relay_recipient_maps`); `@example.com` is all of a
+    domain. Without them this host accepts what the next one refuses, and bounces it to
+    forged senders."""
+
+    recipients_file: str | None = None
+    """The same from a file beside the site file, one address a line."""
+
+
+class RelayhostOptions(RoleOptions):
+    """The server that all outgoing mail goes through (`relayhost`)."""
+
+    host: str
+    """Name or address; it is written in brackets, so that no MX is looked up."""
+
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """The port; not set: 25. 587 with a password, usually. Port 465 takes TLS from the
+    first byte (`smtp_tls_wrappermode`)."""
+
+    user: str | None = None
+    """The login name, if it wants one."""
+
+    password: SecretStr | None = None
+    """The password. It is never shown, and stands in a table that root alone can read. The
+    host needs the SASL mechanisms (Debian: add libsasl2-modules to `packages`)."""
+
+    tls: Literal["may", "encrypt", "secure"] | None = None
+    """How much TLS is asked for (`smtp_tls_security_level`). Not set: as it is, and `encrypt`
+    where there is a password."""
+
+
+class Certificate(RoleOptions):
+    """The certificate that clients of this server see."""
+
+    certificate: str = "/etc/postfix/tls/certificate.pem"
+    """The chain's file on the host, the server's own certificate first."""
+
+    key: str = "/etc/postfix/tls/key.pem"
+    """The private key's file on the host."""
+
+    certificate_file: str | None = None
+    """A file beside the site file to be put there. Not set: somebody else does (certbot);
+    when it changed on disk, the plan has a reload."""
+
+    key_file: str | None = None
+    """A file beside the site file with the private key, to be put there (0600)."""
+
+    key_text: SecretStr | None = None
+    """The private key itself, to be put there (0600)."""
 
 
 class Options(RoleOptions):
@@ -85,6 +169,41 @@ class Options(RoleOptions):
     tables: dict[str, TableOptions] = {}
     """Lookup tables, by path."""
 
+    map_types: list[str] = []
+    """Table types whose packages are to be there: `[pcre, ldap]` installs postfix-pcre and
+    postfix-ldap."""
+
+    directory: str = "/etc/postfix/maps"
+    """Where the tables of `relay` and `relayhost` live."""
+
+    compatibility_level: str | None = None
+    """Which defaults Postfix uses; always written out, as a missing one means those of
+    before 3.0. Not set: what the host has, else `3.6` (or `2` before Postfix 3.6)."""
+
+    strict: bool = False
+    """Whether main.cf parameters that nobody declares are drift, and removed. Look at the
+    first plan: the distribution's own settings go as well."""
+
+    strict_keep: list[str] = []
+    """Parameters that `strict` leaves alone."""
+
+    relay: RelayOptions | None = None
+    """Mail that goes on to other servers, and which recipients those have."""
+
+    relayhost: RelayhostOptions | None = None
+    """Where outgoing mail goes, instead of to the recipients' own servers."""
+
+    aliases: dict[str, str | list[str]] | None = None
+    """Local names and where their mail goes, aliases(5); the file is owned whole and compiled
+    (as newaliases does). `postmaster` goes to root unless you say otherwise. Not set: left
+    alone."""
+
+    aliases_file: str = "/etc/aliases"
+    """Where the aliases live (Alpine: /etc/postfix/aliases)."""
+
+    tls: Certificate | None = None
+    """The server's certificate (`smtpd_tls_cert_file`, `smtpd_tls_key_file`)."""
+
     running: bool = Field(default=True)
     """Whether Postfix runs, now and after a reboot."""
 
@@ -101,6 +220,9 @@ def text(value: Value) -> str:
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for index, package in enumerate(options.packages):
         yield Package(host.origin("packages", index), package)
+    for index, type_ in enumerate(options.map_types):
+        yield Package(host.origin("map_types", index), f"postfix-{type_}")
+    yield from _safety(options, host)
     yield from _parameters(options, host)
     for key, service in options.services.items():
         name, kind = _key(key, host, "services")
@@ -109,16 +231,179 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         name, kind = _key(key, host, "absent_services", index)
         yield MasterService(host.origin("absent_services", index), name, kind, None)
     for path, table in options.tables.items():
-        if table.text is not None and table.entries:
-            raise host.error(f"table {path} has both entries and text", "tables", path)
-        yield Table(
-            host.origin("tables", path),
-            path,
-            table.type,
-            tuple(Entry(*each) for each in table.entries.items()),
-            table.text,
+        yield _table(path, table, host)
+    if options.relay or (options.relayhost and options.relayhost.password):
+        yield File(
+            host.origin("directory"),
+            options.directory,
+            FileState.DIRECTORY,
+            attributes=Attributes("root", "root", 0o755),
         )
+    if options.relay:
+        yield from _relay(options.relay, options.directory, host)
+    if options.relayhost:
+        yield from _relayhost(options.relayhost, options.directory, host)
+    if options.aliases is not None:
+        yield from _aliases(options.aliases, options.aliases_file, host)
+    if options.tls:
+        yield from _certificate(options.tls, host)
+    if options.strict:
+        yield StrictMainCf(host.origin("strict"), frozenset(options.strict_keep))
     yield Unit(host.origin("running"), "postfix", options.running, options.running)
+
+
+def _safety(options: Options, host: HostContext) -> Iterator[Parameter]:
+    """Both missing from main.cf make an open relay possible (SMTPD_ACCESS_README,
+    COMPATIBILITY_README); other roles say the relay list better."""
+    if "compatibility_level" not in options.parameters:
+        level = options.compatibility_level
+        origin = host.origin("compatibility_level")
+        if level is None:
+            yield CompatibilityLevel(origin, "compatibility_level", "2", fallback=True)
+        else:
+            yield Parameter(origin, "compatibility_level", level)
+    guard = "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"
+    yield Parameter(host.origin(), RELAY, guard, fold=True, fallback=True)
+
+
+def _table(path: str, given: TableOptions, host: HostContext) -> Table:
+    sources = [s for s in (given.entries or None, given.text, given.file) if s is not None]
+    if len(sources) > 1:
+        raise host.error(f"table {path}: give one of entries, text and file", "tables", path)
+    text = given.text
+    if given.file is not None:
+        text = host.file(given.file, "tables", path, "file").decode("utf-8", "surrogateescape")
+    mode = int(given.mode, 8) if given.mode else (0o600 if given.secret else None)
+    return Table(
+        host.origin("tables", path),
+        path,
+        given.type,
+        tuple(Entry(*each) for each in given.entries.items()),
+        text,
+        Attributes(given.owner, given.group, mode),
+        given.secret,
+    )
+
+
+def _relay(relay: RelayOptions, directory: str, host: HostContext) -> Iterator[Contribution]:
+    if relay.domains:
+        domains = ", ".join(relay.domains)
+        yield Parameter(host.origin("relay", "domains"), "relay_domains", domains, fold=True)
+    if relay.transport:
+        origin = host.origin("relay", "transport")
+        path = f"{directory}/transport"
+        entries = tuple(Entry(*each) for each in relay.transport.items())
+        yield Table(origin, path, "indexed", entries)
+        yield Parameter(origin, "transport_maps", f"indexed:{path}")
+    recipients = _recipients(relay, host)
+    if recipients is not None:
+        origin = host.origin("relay", "recipients")
+        path = f"{directory}/relay_recipients"
+        yield Table(origin, path, "indexed", tuple(Entry(each, "OK") for each in recipients))
+        yield Parameter(origin, "relay_recipient_maps", f"indexed:{path}")
+    elif relay.domains:
+        host.warn(
+            "mail for unknown recipients of the relay domains is accepted and bounced later",
+            "relay",
+            "domains",
+            help="list them under relay.recipients, or enforce "
+            "smtpd_restrictions.checks.reject_unverified_recipient",
+        )
+
+
+def _recipients(relay: RelayOptions, host: HostContext) -> list[str] | None:
+    if relay.recipients is not None and relay.recipients_file is not None:
+        raise host.error("give recipients or recipients_file, not both", "relay")
+    if relay.recipients_file is None:
+        return relay.recipients
+    raw = host.file(relay.recipients_file, "relay", "recipients_file")
+    lines = (line.strip() for line in raw.decode("utf-8", "replace").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _relayhost(
+    relayhost: RelayhostOptions, directory: str, host: HostContext
+) -> Iterator[Contribution]:
+    origin = host.origin("relayhost")
+    port = f":{relayhost.port}" if relayhost.port else ""
+    where = f"[{relayhost.host.strip('[]')}]{port}"
+    yield Parameter(origin, "relayhost", where)
+    if (relayhost.user is None) is not (relayhost.password is None):
+        raise host.error("user and password belong together", "relayhost")
+    level = relayhost.tls or ("encrypt" if relayhost.user else None)
+    if level:
+        yield Parameter(origin, "smtp_tls_security_level", level)
+    if relayhost.port == 465:
+        yield Parameter(origin, "smtp_tls_wrappermode", "yes")
+    if relayhost.user is None or relayhost.password is None:
+        return
+    path = f"{directory}/relay_credentials"
+    credentials = f"{relayhost.user}:{relayhost.password.get_secret_value()}"
+    yield Table(
+        origin,
+        path,
+        "indexed",
+        (Entry(where, credentials),),
+        # smtp(8) opens it before it gives up root's rights.
+        attributes=Attributes("root", "root", 0o600),
+        secret=True,
+    )
+    yield Parameter(origin, "smtp_sasl_auth_enable", "yes")
+    yield Parameter(origin, "smtp_sasl_password_maps", f"indexed:{path}")
+    yield Parameter(origin, "smtp_sasl_security_options", "noanonymous")
+
+
+def _aliases(
+    aliases: dict[str, str | list[str]], path: str, host: HostContext
+) -> Iterator[Contribution]:
+    origin = host.origin("aliases")
+    names = {name.lower() for name in aliases}
+    # RFC 5321 4.5.1: there is always somebody behind postmaster.
+    wanted = aliases if "postmaster" in names else {"postmaster": "root", **aliases}
+    entries = tuple(
+        Entry(name, ", ".join(to) if isinstance(to, list) else to) for name, to in wanted.items()
+    )
+    yield Table(origin, path, "indexed", entries, alias=True)
+    for parameter in ("alias_maps", "alias_database"):
+        yield Parameter(origin, parameter, f"indexed:{path}")
+
+
+def _certificate(tls: Certificate, host: HostContext) -> Iterator[Contribution]:
+    if tls.key_file and tls.key_text:
+        raise host.error("give key_file or key_text, not both", "tls")
+    content: dict[str, bytes | None] = {"certificate": None, "key": None}
+    if tls.certificate_file:
+        content["certificate"] = host.file(tls.certificate_file, "tls", "certificate_file")
+    if tls.key_file:
+        content["key"] = host.file(tls.key_file, "tls", "key_file")
+    if tls.key_text:
+        content["key"] = tls.key_text.get_secret_value().encode()
+    for option, parameter in (
+        ("certificate", "smtpd_tls_cert_file"),
+        ("key", "smtpd_tls_key_file"),
+    ):
+        origin = host.origin("tls", option)
+        path: str = getattr(tls, option)
+        data = content[option]
+        yield Parameter(origin, parameter, path)
+        if data is None:
+            why = f"{parameter} names it; without it TLS is offered and then fails"
+            yield Requirement(origin, path, why, watch=True)
+            continue
+        secret = option == "key"
+        yield File(
+            origin,
+            path.rpartition("/")[0],
+            FileState.DIRECTORY,
+        )
+        yield File(
+            origin,
+            path,
+            content=data,
+            attributes=Attributes("root", "root", 0o600 if secret else 0o644),
+            secret=secret,
+            activation=Activation.RELOAD,
+        )
 
 
 def _parameters(options: Options, host: HostContext) -> Iterator[Parameter]:
