@@ -6,14 +6,22 @@ from collections.abc import Iterator
 from typing import Literal
 
 from provisioner.postfix.master_cf import Service
+from provisioner.postfix.tables import HEADER
 from provisioner.roles import (
     HOST_CHROOT,
+    Activation,
+    Attributes,
     Contribution,
+    File,
     HostContext,
     MasterService,
     Parameter,
+    Requirement,
     RoleOptions,
 )
+
+#: Where relative sockets are (`queue_directory`).
+QUEUE = "/var/spool/postfix"
 
 
 class Sasl(RoleOptions):
@@ -23,14 +31,24 @@ class Sasl(RoleOptions):
     """The SASL implementation (`smtpd_sasl_type`)."""
 
     path: str = "private/auth"
-    """Dovecot's socket below the queue directory, or the name of Cyrus' configuration."""
+    """Dovecot's socket below the queue directory, or the name of Cyrus' configuration. The
+    socket has to be there before anything is changed, unless a role provides it
+    (`dovecot_auth`): without it the services would die, and Postfix would throttle them."""
+
+    cyrus_conf: dict[str, str] = {}
+    """For Cyrus: the settings of its configuration file, which is then ours:
+    `{pwcheck_method: saslauthd, mech_list: "PLAIN LOGIN"}`. Not set: left alone."""
+
+    cyrus_directory: str = "/etc/postfix/sasl"
+    """For Cyrus: where that file lives (Debian's place)."""
 
 
 class Tls(RoleOptions):
     """The certificate that clients see. Not set: what the host has."""
 
     certificate: str | None = None
-    """The certificate chain's file on the host (`smtpd_tls_cert_file`)."""
+    """The certificate chain's file on the host (`smtpd_tls_cert_file`). It has to be there;
+    when it changed on disk (certbot), the plan has a reload."""
 
     key: str | None = None
     """The private key's file on the host (`smtpd_tls_key_file`)."""
@@ -47,13 +65,18 @@ class Options(RoleOptions):
     """Port 465: TLS from the first byte, then a password (RFC 8314 prefers it)."""
 
     auth_on_smtp: bool = False
-    """Whether port 25 goes on offering AUTH."""
+    """Whether port 25 goes on offering AUTH. Off, `permit_sasl_authenticated` lets nobody in
+    there; bots that guess passwords on port 25 are out as well."""
 
     sasl: Sasl = Sasl()
     """The password check."""
 
     tls: Tls = Tls()
     """The certificate."""
+
+    options: dict[str, str] = {}
+    """Further main.cf parameters for both services alone (`-o name=value`): a milter that
+    signs, a header check, a limit. They win over the role's own."""
 
 
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
@@ -64,40 +87,73 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         "smtpd_sasl_auth_enable",
         "yes" if options.auth_on_smtp else "no",
     )
+    yield from _password_check(options, host)
     for option, parameter in (
         ("certificate", "smtpd_tls_cert_file"),
         ("key", "smtpd_tls_key_file"),
     ):
         path = getattr(options.tls, option)
         if path:
-            yield Parameter(host.origin("tls", option), parameter, path)
+            origin = host.origin("tls", option)
+            yield Parameter(origin, parameter, path)
+            why = f"{parameter} names it; without it no client can log in"
+            yield Requirement(origin, path, why, watch=True)
     for name, wanted, tls in (
         ("submission", options.submission, ("smtpd_tls_security_level", "encrypt")),
         ("submissions", options.submissions, ("smtpd_tls_wrappermode", "yes")),
     ):
-        service = _service(name, tls) if wanted else None
+        service = _service(name, tls, options.options) if wanted else None
         yield MasterService(host.origin(name), name, "inet", service)
 
 
-def _service(name: str, tls: tuple[str, str]) -> Service:
+def _password_check(options: Options, host: HostContext) -> Iterator[Contribution]:
+    sasl = options.sasl
+    if not (options.submission or options.submissions or options.auth_on_smtp):
+        return
+    if sasl.type == "dovecot":
+        if sasl.cyrus_conf:
+            raise host.error("cyrus_conf is for `type: cyrus`", "sasl", "cyrus_conf")
+        if not sasl.path.startswith("inet:"):
+            path = sasl.path.removeprefix("unix:")
+            socket = path if path.startswith("/") else f"{QUEUE}/{path}"
+            why = "Dovecot's auth socket; without it the services die at the first client"
+            yield Requirement(host.origin("sasl", "path"), socket, why)
+    elif sasl.cyrus_conf:
+        lines = "".join(f"{name}: {value}\n" for name, value in sasl.cyrus_conf.items())
+        path = f"{sasl.cyrus_directory}/{sasl.path}.conf"
+        yield File(
+            host.origin("sasl", "cyrus_conf"),
+            path,
+            content=f"{HEADER}\n{lines}".encode(),
+            attributes=Attributes("root", "root", 0o644),
+            activation=Activation.RELOAD,
+        )
+
+
+#: A list that port 25 has must not be met by our own users: their laptops have neither
+#: proper HELO names nor reverse DNS.
+INHERITED = ("client", "helo", "sender", "data", "end_of_data", "etrn")
+
+
+def _service(name: str, tls: tuple[str, str], further: dict[str, str]) -> Service:
+    options = {
+        "syslog_name": f"postfix/{name}",
+        tls[0]: tls[1],
+        "smtpd_sasl_auth_enable": "yes",
+        "smtpd_tls_auth_only": "yes",
+        "smtpd_reject_unlisted_recipient": "no",
+        **{f"smtpd_{each}_restrictions": "" for each in INHERITED[:3]},
+        "smtpd_relay_restrictions": "permit_sasl_authenticated,reject",
+        "smtpd_recipient_restrictions": "permit_sasl_authenticated,reject",
+        **{f"smtpd_{each}_restrictions": "" for each in INHERITED[3:]},
+        "milter_macro_daemon_name": "ORIGINATING",
+        **further,
+    }
     return Service(
         name,
         "inet",
         private="n",
         chroot=HOST_CHROOT,
         command="smtpd",
-        options=(
-            ("syslog_name", f"postfix/{name}"),
-            tls,
-            ("smtpd_sasl_auth_enable", "yes"),
-            ("smtpd_tls_auth_only", "yes"),
-            ("smtpd_reject_unlisted_recipient", "no"),
-            ("smtpd_client_restrictions", ""),
-            ("smtpd_helo_restrictions", ""),
-            ("smtpd_sender_restrictions", ""),
-            ("smtpd_relay_restrictions", "permit_sasl_authenticated,reject"),
-            ("smtpd_recipient_restrictions", "permit_sasl_authenticated,reject"),
-            ("smtpd_data_restrictions", ""),
-            ("milter_macro_daemon_name", "ORIGINATING"),
-        ),
+        options=tuple(options.items()),
     )
