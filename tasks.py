@@ -32,8 +32,9 @@ def types(c: Context) -> None:
 )
 def test(c: Context, all: bool = False, only: str = "") -> None:  # noqa: A002 - the flag's name
     """Unit, case, contract and lab tests; --all for the full release matrix."""
-    scope = "--all-releases" if all else "-m 'not matrix'"
-    c.run(f"{PYTHON} -m pytest {scope} {only}", pty=sys.stdout.isatty())
+    scope = "" if all else "-m 'not matrix'"
+    releases = {"PROVISIONER_LAB_RELEASES": "all"} if all else {}
+    c.run(f"{PYTHON} -m pytest {scope} {only}", pty=sys.stdout.isatty(), env=releases)
 
 
 @task(help={"install": "install the Debian packages the lab needs (root)"})

@@ -219,7 +219,7 @@ sync_directories() {
 }
 
 master_alive() {
-  read -r pid <"$1/pid/master.pid" 2>/dev/null || return 1
+  read -r pid 2>/dev/null <"$1/pid/master.pid" || return 1
   [ "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)" = master ]
 }
 

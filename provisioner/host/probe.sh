@@ -28,7 +28,7 @@ probe_facts() {
       TYPE=$(postconf -dh default_database_type)
     printf 'default_type %s\n' "$TYPE"
     printf 'types %s\n' "$(postconf -m | tr '\n' ' ')"
-    read -r pid <"$4/pid/master.pid" 2>/dev/null &&
+    read -r pid 2>/dev/null <"$4/pid/master.pid" &&
       [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = master ] && printf 'master %s\n' "$pid"
   fi
   # Debian up to 12 wraps the real unit in one that only runs /bin/true.

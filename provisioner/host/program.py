@@ -63,6 +63,10 @@ def quote(text: str) -> str:
 def library(name: str) -> str:
     """A `.sh` file of this package without comments and indentation (they travel
     to every host on every run)."""
-    text = resources.files(__package__).joinpath(name).read_text("utf-8")
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in resource_text(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+def resource_text(name: str) -> str:
+    """A file of this package, as it is."""
+    return resources.files(__package__).joinpath(name).read_text("utf-8")

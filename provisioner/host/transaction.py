@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from provisioner.errors import Conflict, Failed, HostError, Locked, RolledBack, Stale
 from provisioner.host import frames
-from provisioner.host.program import Program
+from provisioner.host.program import Program, resource_text
 from provisioner.planning.plan import (
     Compile,
     Control,
@@ -42,7 +42,7 @@ class Owner:
 
 def apply_program(plan: HostPlan, owner: Owner) -> Program:
     """The program that carries out `plan`, and nothing else."""
-    program = Program("apply.sh", "undo.sh", "health.sh")
+    program = Program("apply.sh", "undo.sh", "health.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
     for condition in plan.preconditions:
         program.call("expect", condition.path, condition.signature)
@@ -51,6 +51,7 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
     if plan.manifest is not None:
         _receive_manifest(program, plan)
     program.call("sync_staged")
+    _rehearse(program, plan)
     # Somebody may have edited while we staged.
     for condition in plan.preconditions:
         if not isinstance(_step_at(plan, condition.path), MakeDirectory):
@@ -77,6 +78,27 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
             _after(program, step)
     program.call("finish", owner.run)
     return program
+
+
+def _rehearse(program: Program, plan: HostPlan) -> None:
+    """Prove what is staged to Postfix itself, where it concerns Postfix at all."""
+    directories: list[str] = []
+    for step in plan.steps:
+        match step:
+            case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
+                program.call("rehearse_file", path, type_ or NONE)
+            case Compile(path, type_):
+                program.call("rehearse_file", path, type_)
+            case Remove(path=path, type=type_):
+                program.call("rehearse_gone", path, type_ or NONE)
+            case _:
+                continue
+        directories.append(path.rpartition("/")[0] or "/")
+    inside = (plan.config_directory, f"{plan.config_directory}/")
+    others = [each for each in dict.fromkeys(directories) if not f"{each}/".startswith(inside[1])]
+    if plan.daemon_directory and len(others) < len(set(directories)):
+        program.send("receive", resource_text("rehearse.pl").encode(), "rehearse.pl")
+        program.call("rehearse", plan.daemon_directory, plan.config_directory, *others)
 
 
 def _call_health(program: Program, plan: HostPlan, function: str) -> None:
@@ -212,10 +234,12 @@ _ERRORS: dict[str, type[HostError]] = {
     "stale": Stale,
     "locked": Locked,
     "conflict": Conflict,
+    "refused": Failed,
     "rolled_back": RolledBack,
 }
 _HELP = {
     "stale": "plan again: the host moved on",
+    "refused": "the rehearsal found this before anything was touched; nothing was changed",
     "locked": "wait for the other run, or see whether its process is still alive",
 }
 
@@ -229,7 +253,8 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
         if outcome == "ok":
             return
         error = _ERRORS.get(outcome, Failed)
-        message = " ".join(frame.text().split()) or outcome
+        lines = (" ".join(line.split()) for line in frame.text().splitlines())
+        message = "; ".join(line for line in lines if line) or outcome
         raise error(host, step, message[:2000], help=_HELP.get(outcome, ""))
     raise Failed(
         host,

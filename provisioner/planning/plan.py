@@ -154,6 +154,8 @@ class HostPlan:
     desired_digest: str = ""
     postfix_unit: str = "postfix"
     queue_directory: str = ""
+    daemon_directory: str = ""
+    config_directory: str = "/etc/postfix"
     unchanged: int = 0
     #: Addresses whose new content is a secret.
     secrets: tuple[str, ...] = ()

@@ -1,0 +1,71 @@
+# The rehearsal: a throw-away Postfix, in mount and process namespaces of its own, that sees
+# the staged files in place of the live ones, with a queue, a data directory and a log of its
+# own. It has no listener that anybody else can reach and nobody to deliver to.
+
+# rehearse_file PATH TYPE | rehearse_gone PATH TYPE: what the rehearsal sees at that path.
+rehearse_file() {
+  locate "$1"
+  printf '%s\n%s\n' "$staged" "$target" >>"$STATE/scene.new"
+  [ "$2" = - ] || [ ! -f "$staged$(suffix "$2")" ] ||
+    printf '%s\n%s\n' "$staged$(suffix "$2")" "$target$(suffix "$2")" >>"$STATE/scene.new"
+}
+
+rehearse_gone() {
+  printf '%s\n%s\n' - "$1" >>"$STATE/scene.new"
+}
+
+# rehearse DAEMONS CONFIG DIRECTORY...: the directories hold what changes beside the
+# configuration. Findings that the live files show as well are not the change's fault.
+rehearse() {
+  for tool in unshare perl mount timeout; do
+    command -v "$tool" >/dev/null || {
+      frame note "not rehearsed: this host has no $tool"
+      return 0
+    }
+  done
+  unshare --mount --pid --fork true 2>/dev/null || {
+    frame note "not rehearsed: this host allows no namespaces"
+    return 0
+  }
+  [ -f "$STATE/scene.new" ] || : >"$STATE/scene.new"
+  found=$(play "$STATE/scene.new" "$@")
+  if [ -n "$found" ]; then
+    : >"$STATE/empty.new"
+    known=$(play "$STATE/empty.new" "$@")
+    printf '%s\n' "$known" >"$STATE/known.new"
+    found=$(printf '%s\n' "$found" | grep -Fvxf "$STATE/known.new")
+  fi
+  [ -z "$found" ] || stop refused "$(printf '%s' "$found" | head -n 5)"
+  frame step rehearse
+}
+
+# play SCENE DAEMONS CONFIG DIRECTORY...: one finding a line on standard output, nothing if all is well.
+play() {
+  mkdir -p -m 0755 -- "$STATE/proof"
+  timeout -k 2 60 unshare --mount --pid --fork --kill-child sh -c '
+proof=$1 script=$2 scene=$3 daemons=$4 config=$5
+shift 5
+cannot() { echo "the rehearsal cannot be set up: $1"; exit 0; }
+mount --make-rprivate / && mount -t proc proc /proc &&
+  mount -t tmpfs -o mode=0755 tmpfs "$proof" || cannot "mounting is refused"
+number=0
+for directory in "$config" "$@"; do
+  [ -d "$directory" ] || continue
+  number=$((number + 1))
+  mkdir "$proof/upper$number" "$proof/work$number"
+  mount -t overlay -o "lowerdir=$directory,upperdir=$proof/upper$number,workdir=$proof/work$number" \
+    overlay "$directory" 2>/dev/null || {
+    cp -a -- "$directory" "$proof/copy$number" && mount --bind "$proof/copy$number" "$directory"
+  } || cannot "$directory cannot be covered"
+done
+while IFS= read -r staged && IFS= read -r target; do
+  if [ "$staged" = - ]; then rm -f -- "$target"; else cp -a -- "$staged" "$target"; fi ||
+    cannot "$target cannot be put in place"
+done <"$scene"
+exec perl "$script" "$config" "$daemons" "$proof"
+' sh "$STATE/proof" "$STATE/rehearse.pl.new" "$@" 2>&1 9>&-
+  case $? in
+    124 | 137) echo "the rehearsal did not end within a minute" ;;
+  esac
+  rmdir -- "$STATE/proof" 2>/dev/null
+}
