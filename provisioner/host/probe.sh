@@ -86,7 +86,7 @@ probe_content() {
 probe_table() {
   type=$3
   case $type in
-    *indexed) type=${type%indexed}$TYPE ;;
+    *indexed) type=${type%indexed}${TYPE:-unknown} ;;
   esac
   if [ ! -f "$2$(suffix "$type")" ]; then
     frame table "$1" "$type" missing

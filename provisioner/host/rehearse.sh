@@ -49,18 +49,41 @@ cannot() { echo "the rehearsal cannot be set up: $1"; exit 0; }
 mount --make-rprivate / && mount -t proc proc /proc &&
   mount -t tmpfs -o mode=0755 tmpfs "$proof" || cannot "mounting is refused"
 number=0
-for directory in "$config" "$@"; do
-  [ -d "$directory" ] || continue
+covered="
+"
+cover() {
+  [ -d "$1" ] || return 0
+  parent=$1
+  while [ -n "$parent" ]; do
+    case $covered in
+      *"
+$parent
+"*) return 0 ;;
+    esac
+    parent=${parent%/*}
+  done
   number=$((number + 1))
   mkdir "$proof/upper$number" "$proof/work$number"
-  mount -t overlay -o "lowerdir=$directory,upperdir=$proof/upper$number,workdir=$proof/work$number" \
-    overlay "$directory" 2>/dev/null || {
-    cp -a -- "$directory" "$proof/copy$number" && mount --bind "$proof/copy$number" "$directory"
-  } || cannot "$directory cannot be covered"
+  mount -t overlay -o "lowerdir=$1,upperdir=$proof/upper$number,workdir=$proof/work$number" \
+    overlay "$1" 2>/dev/null || {
+    cp -a -- "$1" "$proof/copy$number" && mount --bind "$proof/copy$number" "$1"
+  } || cannot "$1 cannot be covered"
+  covered="$covered$1
+"
+}
+for directory in "$config" "$@"; do
+  cover "$directory"
 done
 while IFS= read -r staged && IFS= read -r target; do
-  if [ "$staged" = - ]; then rm -f -- "$target"; else cp -a -- "$staged" "$target"; fi ||
-    cannot "$target cannot be put in place"
+  # Behind a symbolic link the file stands elsewhere: the live one must not be written.
+  cover "${target%/*}"
+  if [ "$staged" != - ]; then
+    cp -a -- "$staged" "$target"
+  elif [ -d "$target" ] && [ ! -L "$target" ]; then
+    rmdir -- "$target" 2>/dev/null || true
+  else
+    rm -f -- "$target"
+  fi || cannot "$target cannot be put in place"
 done <"$scene"
 exec perl "$script" "$config" "$daemons" "$proof"
 ' sh "$STATE/proof" "$STATE/rehearse.pl.new" "$@" 2>&1 9>&-
