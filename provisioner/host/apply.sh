@@ -1,6 +1,6 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN= SWAPPED=
+RUN= SWAPPED= MADE=
 
 # stop OUTCOME MESSAGE: end with that result. What is staged goes; a failure after the
 # first rename is undone.
@@ -10,10 +10,15 @@ stop() {
   fi
   [ "$1" = ok ] || undo_files
   discard
+  remove_directories
   frame result "$1"
   printf '%s\n' "$2"
   frame end
   exit 0
+}
+
+no_room() {
+  stop failed "cannot write to $STATE (no space left?)"
 }
 
 # Only names that we gave are ever removed.
@@ -26,11 +31,19 @@ discard() {
   rm -f -- "$STATE/staged" "$STATE/undo" "$STATE"/*.new
 }
 
+# remove_directories: those that undo found to be ours, unless others use them by now.
+remove_directories() {
+  printf '%s' "$MADE" | while IFS= read -r path; do
+    rmdir -- "$path" 2>/dev/null
+  done
+}
+
 # begin RUN OWNER: the lock is held by descriptor 9, which no child may inherit.
 begin() {
   trap '' HUP INT TERM PIPE
   RUN=$1
-  mkdir -p -m 0700 -- "$STATE" || stop failed "cannot create $STATE"
+  said=$(mkdir -p -m 0700 -- "$STATE" 2>&1 && touch -- "$STATE/lock" 2>&1) ||
+    stop failed "cannot write to $STATE: ${said##*: }"
   exec 9>>"$STATE/lock"
   if ! flock -n 9; then
     frame result locked
@@ -50,55 +63,70 @@ expect() {
   [ "$(path_state "$1")" = "$2" ] || stop stale "$1 is not what it was when this was planned"
 }
 
-# locate PATH: $target is the file behind symlinks, $staged its successor beside it.
+# locate PATH: $target is the file behind symlinks, $staged its successor beside it,
+# $subject what people call it.
 locate() {
+  subject=$1
   target=$(readlink -f -- "$1")
   [ -n "$target" ] || stop failed "$1: its directory does not exist"
   staged=${target%/*}/.${target##*/}.provisioner-$RUN
 }
 
+# replaceable PATH: a rename over $target, or its removal, will succeed. Found out without
+# touching it, before anything else has moved: files that are immutable (chattr) refuse to
+# be opened for writing, even by root.
+replaceable() {
+  [ -f "$target" ] || return 0
+  grep -qF -- " $target " /proc/self/mountinfo 2>/dev/null &&
+    stop failed "$1 is a mount point of its own and cannot be replaced"
+  said=$( (: <>"$target") 2>&1) ||
+    stop failed "$1 cannot be replaced: ${said##*: } (immutable? see lsattr)"
+}
+
 stage_begin() {
   locate "$1"
   [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
-  printf '%s\n' "$staged" >>"$STATE/staged" || stop failed "cannot write to $STATE"
+  printf '%s\n' "$staged" >>"$STATE/staged" || no_room
   if [ -e "$target" ]; then
-    grep -qF -- " $target " /proc/self/mountinfo 2>/dev/null &&
-      stop failed "$1 is a mount point of its own and cannot be replaced"
+    replaceable "$1"
     # Owner, mode, ACLs, extended attributes and security label come along.
-    cp -a --attributes-only -- "$target" "$staged" 2>/dev/null ||
-      { cp -p -- "$target" "$staged" && : >"$staged"; } ||
-      stop failed "cannot stage beside $1"
+    said=$(cp -a --attributes-only -- "$target" "$staged" 2>&1) ||
+      said=$(cp -p -- "$target" "$staged" 2>&1 && printf '' 2>&1 >"$staged") || cannot_stage
   else
-    : >"$staged" || stop failed "cannot stage beside $1"
+    said=$(touch -- "$staged" 2>&1) || cannot_stage
     fresh=1
   fi
 }
 
+# cannot_stage: what the last command said is the reason.
+cannot_stage() {
+  stop failed "cannot write beside $subject: ${said##*: }"
+}
+
 stage_take() {
-  take "$1" "$2" >>"$staged" || stop failed "cannot write $staged (disk full?)"
+  said=$(take "$1" "$2" 2>&1 >>"$staged") || cannot_stage
 }
 
 # stage_keep OFFSET LENGTH: that part of what stands there now.
 stage_keep() {
-  dd if="$target" iflag=skip_bytes,count_bytes,fullblock bs=65536 skip="$1" count="$2" \
-    2>/dev/null >>"$staged" || stop failed "cannot write $staged (disk full?)"
+  said=$(dd if="$target" iflag=skip_bytes,count_bytes,fullblock bs=65536 skip="$1" count="$2" \
+    status=none 2>&1 >>"$staged") || cannot_stage
 }
 
 # stage_rest OFFSET: from there to the end.
 stage_rest() {
-  dd if="$target" iflag=skip_bytes,fullblock bs=65536 skip="$1" 2>/dev/null >>"$staged" ||
-    stop failed "cannot write $staged (disk full?)"
+  said=$(dd if="$target" iflag=skip_bytes,fullblock bs=65536 skip="$1" \
+    status=none 2>&1 >>"$staged") || cannot_stage
 }
 
 stage_kept_copy() {
-  cp -a -- "$STATE/before/$1" "$staged" 2>/dev/null ||
-    stop failed "the copy kept from before is gone: $STATE/before/$1"
+  said=$(cp -a -- "$STATE/before/$1" "$staged" 2>&1) || cannot_stage
 }
 
 # stage_end DIGEST: what was staged is what was planned, byte for byte.
 stage_end() {
   [ "$(digest "$staged")" = "$1" ] ||
-    stop failed "$staged did not arrive whole (connection lost, or disk full)"
+    stop failed "the new $subject did not arrive whole (connection lost?)"
 }
 
 # stage_attributes OWNER GROUP MODE NEWMODE: `-` keeps; NEWMODE is for a file that is new.
@@ -124,7 +152,7 @@ stage_compile() {
   locate "$1"
   if [ ! -e "$staged" ]; then
     printf '%s\n' "$staged" >>"$STATE/staged"
-    cp -a -- "$target" "$staged" || stop failed "cannot stage beside $1"
+    said=$(cp -a -- "$target" "$staged" 2>&1) || cannot_stage
   fi
   flags=
   [ "$(stat -c %u -- "$staged")" = 0 ] || flags=-o
@@ -154,7 +182,7 @@ keep() {
 
 make_directory() {
   if [ ! -d "$1" ]; then
-    mkdir -m 0755 -- "$1" || stop failed "cannot create $1"
+    said=$(mkdir -m 0755 -- "$1" 2>&1) || stop failed "cannot create $1: ${said##*: }"
     undo_entry directory "$1" -
   fi
   attributes "$1" "$2" "$3" "$4"
@@ -175,7 +203,7 @@ sync_staged() {
 
 # A run that ends between here and the activation leaves word of what is still to be done.
 mark_pending() {
-  printf '%s\n' "$1 $RUN" >"$STATE/pending" || stop failed "cannot write to $STATE"
+  printf '%s\n' "$1 $RUN" >"$STATE/pending" || no_room
   sync -- "$STATE/pending" 2>/dev/null || sync
 }
 
@@ -274,7 +302,7 @@ remember_compiled() {
 
 # receive LENGTH HOW NAME: one of our own files, put in place by `finish`.
 receive() {
-  take "$1" "$2" >"$STATE/$3.new" || stop failed "cannot write to $STATE (disk full?)"
+  said=$(take "$1" "$2" 2>&1 >"$STATE/$3.new") || stop failed "cannot write to $STATE: ${said##*: }"
 }
 
 # remove_emptied: what others keep in a directory of ours keeps the directory.

@@ -14,9 +14,9 @@ frame() {
 # take LENGTH plain|gzip: exactly that many bytes of standard input, to standard output.
 take() {
   if [ "$2" = gzip ]; then
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" 2>/dev/null | gzip -dc
+    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none | gzip -dc
   else
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" 2>/dev/null
+    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none
   fi
 }
 

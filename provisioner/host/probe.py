@@ -186,6 +186,7 @@ def _facts(frame: Frame) -> tuple[Facts, dict[str, str]]:
         package_manager=single.get("packages", ""),
         system=single.get("system", ""),
         missing_tools=tuple(missing),
+        broken=single.get("broken", ""),
     )
     return facts, single
 

@@ -20,15 +20,18 @@ probe_facts() {
   done
   CONFIG=/etc/postfix TYPE=
   if command -v postconf >/dev/null; then
-    set -- $(postconf -dh mail_version config_directory daemon_directory queue_directory 2>/dev/null)
-    printf 'postfix %s\nconfig %s\ndaemons %s\nqueue %s\n' "$1" "$2" "$3" "$4"
+    set -- $(postconf -dh mail_version config_directory daemon_directory 2>/dev/null)
+    printf 'postfix %s\nconfig %s\ndaemons %s\n' "$1" "$2" "$3"
     CONFIG=$2
-    # main.cf may set the type; a main.cf too broken to read leaves the built-in default.
-    TYPE=$(postconf -h default_database_type 2>/dev/null) ||
-      TYPE=$(postconf -dh default_database_type)
-    printf 'default_type %s\n' "$TYPE"
-    printf 'types %s\n' "$(postconf -m | tr '\n' ' ')"
-    read -r pid 2>/dev/null <"$4/pid/master.pid" &&
+    said=$(postconf -n 2>&1 >/dev/null) || printf 'broken %s\n' "$(printf '%s' "$said" | tail -n 1)"
+    # main.cf may set these; one too broken to read leaves the built-in defaults.
+    said=$(postconf -xh default_database_type queue_directory 2>/dev/null) ||
+      said=$(postconf -dh default_database_type queue_directory)
+    set -- $said
+    TYPE=$1
+    printf 'default_type %s\nqueue %s\n' "$TYPE" "$2"
+    printf 'types %s\n' "$( (postconf -m 2>/dev/null || probe_types_aside) | tr '\n' ' ')"
+    read -r pid 2>/dev/null <"$2/pid/master.pid" &&
       [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = master ] && printf 'master %s\n' "$pid"
   fi
   # Debian up to 12 wraps the real unit in one that only runs /bin/true.
@@ -42,6 +45,15 @@ probe_facts() {
     break
   done
   return 0
+}
+
+# postconf -m reads main.cf too: where that is broken, an empty one elsewhere will do. It is
+# old because Postfix programs wait for a young one.
+probe_types_aside() {
+  aside=$(mktemp -d) || return
+  touch -d @0 "$aside/main.cf"
+  postconf -c "$aside" -m
+  rm -rf -- "$aside"
 }
 
 # probe_paths PATH...: one line each, in the order asked.

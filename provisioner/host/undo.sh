@@ -4,7 +4,7 @@ ACTIVATED=
 
 # undo_entry KIND PATH HOW: three lines, so that no name can be mistaken for another.
 undo_entry() {
-  printf '%s\n%s\n%s\n' "$1" "$2" "$3" >>"$STATE/undo" || stop failed "cannot write to $STATE"
+  printf '%s\n%s\n%s\n' "$1" "$2" "$3" >>"$STATE/undo" || no_room
 }
 
 # backup PATH: a hard link costs no space and keeps every attribute; undo renames it back.
@@ -30,7 +30,7 @@ backup_attributes() {
 # undo_files: each path as it was; fails if one cannot be.
 undo_files() {
   [ -f "$STATE/undo" ] || return 0
-  failed= directories=
+  failed=
   while IFS= read -r kind && IFS= read -r path && IFS= read -r how; do
     case $kind in
       old) [ ! -e "$how" ] || mv -f -- "$how" "$path" || failed="$failed $path" ;;
@@ -39,7 +39,9 @@ undo_files() {
         { chown -- "${how%% *}" "$path" && chmod -- "${how##* }" "$path"; } || failed="$failed $path"
         group=${how#* }
         chgrp -- "${group% *}" "$path" || failed="$failed $path" ;;
-      directory) rmdir -- "$path" 2>/dev/null ;;
+      # What is staged in it goes first, and inner ones before outer ones.
+      directory) MADE="$path
+$MADE" ;;
     esac
   done <"$STATE/undo"
   sync

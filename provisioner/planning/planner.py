@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
-from provisioner.planning import listeners, manifest, orphans
+from provisioner.planning import listeners, manifest, orphans, soundness
 from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
 from provisioner.postfix.activation import Activation
@@ -85,6 +85,9 @@ def _whole_plan(
         for effect in change.effects:
             steps.add(effect)
     built = steps.finish()
+    faults = soundness.faults(steps.main_text, steps.master_text, observed)
+    if faults:
+        return replace(base, errors=tuple(faults))
     level, reasons = _activation(changes)
     wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources, observed)
     pending = _pending(observed, wanted)
@@ -102,8 +105,11 @@ def _whole_plan(
     remembered = manifest.same(observed.manifest, after)
     if not remembered and not changes:
         changes.append(_adoption(after, observed.manifest))
-    if level is not Activation.NONE and not (observed.facts.postfix_running):
-        level, reasons = Activation.NONE, (*reasons, "Postfix is not running: nothing to reload")
+    if level is not Activation.NONE and not observed.facts.postfix_running:
+        level, reasons = (
+            Activation.NONE,
+            ("Postfix is not running: it reads everything when it starts",),
+        )
     return replace(
         base,
         changes=tuple(changes),

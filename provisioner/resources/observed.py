@@ -119,6 +119,8 @@ class Facts:
     package_manager: str = ""
     system: str = ""
     missing_tools: tuple[str, ...] = ()
+    #: Why postconf cannot read the configuration as it stands; empty where it can.
+    broken: str = ""
 
 
 @dataclass(frozen=True)
