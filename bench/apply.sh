@@ -16,6 +16,7 @@ postconf -e \
   'smtpd_banner = $myhostname ESMTP' \
   'message_size_limit = 26214400' \
   'smtpd_client_connection_count_limit = 20' \
+  'smtpd_delay_reject = yes' \
   'smtpd_helo_required = yes' \
   'smtpd_client_restrictions =' \
   'smtpd_helo_restrictions =' \
