@@ -18,7 +18,8 @@ reach() {
   grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null && echo ::1
 }
 
-# converse ADDRESS PORT PATIENCE: greeting, EHLO and a recipient; a configuration error shows as 451 4.3.
+# converse ADDRESS PORT PATIENCE: greeting, EHLO and a recipient. Configuration errors are
+# answered 451 4.3, a dead milter 451 4.7.1.
 converse() {
   command -v bash >/dev/null || return 0
   timeout 15 bash -c '
@@ -32,8 +33,11 @@ reply() {
 }
 reply && [[ $line == 220* ]] || exit 1
 printf "EHLO localhost\r\n" >&3; reply && [[ $line == 250* ]] || exit 1
-printf "MAIL FROM:<>\r\n" >&3; reply || exit 1
-printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && [[ $line != 451\ 4.3* ]] || exit 1
+broken() {
+  [[ $line == 4??\ 4.3* || $line == 421* || $line == *"Service unavailable - try again"* ]]
+}
+printf "MAIL FROM:<>\r\n" >&3; reply && ! broken || exit 1
+printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && ! broken || exit 1
 printf "QUIT\r\n" >&3; reply || true' "$1" "$2" "${3:-5}" 2>/dev/null 9>&-
 }
 
