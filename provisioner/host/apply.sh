@@ -23,7 +23,7 @@ no_room() {
 
 # Only names that we gave are ever removed.
 discard() {
-  while [ -f "$STATE/staged" ] && IFS= read -r path; do
+  [ ! -f "$STATE/staged" ] || while IFS= read -r path; do
     case ${path##*/} in
       .*.provisioner-*) rm -f -- "$path" "$path".* ;;
     esac
@@ -77,13 +77,14 @@ locate() {
 # be opened for writing, even by root.
 replaceable() {
   [ -f "$target" ] || return 0
-  grep -qF -- " $target " /proc/self/mountinfo 2>/dev/null &&
+  cut -d ' ' -f 5 /proc/self/mountinfo 2>/dev/null | grep -qxF -- "$target" &&
     stop failed "$1 is a mount point of its own and cannot be replaced"
   said=$( (: <>"$target") 2>&1) ||
     stop failed "$1 cannot be replaced: ${said##*: } (immutable? see lsattr)"
 }
 
 stage_begin() {
+  fresh=
   locate "$1"
   [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
   printf '%s\n' "$staged" >>"$STATE/staged" || no_room
@@ -120,6 +121,7 @@ stage_rest() {
 }
 
 stage_kept_copy() {
+  chmod 0600 -- "$staged"
   said=$(cp -a -- "$STATE/before/$1" "$staged" 2>&1) || cannot_stage
 }
 
@@ -127,16 +129,17 @@ stage_kept_copy() {
 stage_end() {
   [ "$(digest "$staged")" = "$1" ] ||
     stop failed "the new $subject did not arrive whole (connection lost?)"
+  # Postfix programs wait for a main.cf that is younger than two seconds.
+  touch -d "@$(($(date +%s) - 10))" -- "$staged"
 }
 
 # stage_attributes OWNER GROUP MODE NEWMODE: `-` keeps; NEWMODE is for a file that is new.
+# They come before the content: what becomes secret is at no time readable as it was before.
 stage_attributes() {
   mode=$3
   [ "$mode" = - ] && [ -n "$fresh" ] && mode=$4
   attributes "$staged" "$1" "$2" "$mode"
   fresh=
-  # Postfix programs wait for a main.cf that is younger than two seconds.
-  touch -d "@$(($(date +%s) - 10))" -- "$staged"
 }
 
 # Owner before mode: a change of owner clears set-id bits.
@@ -167,7 +170,7 @@ stage_compile() {
     stop failed "postmap $2:$1: $(printf '%s' "$said" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g")"
   fi
   compiled=$target$(suffix "$2")
-  [ ! -e "$compiled" ] || chown --reference="$compiled" -- "$staged$(suffix "$2")"
+  [ ! -e "$compiled" ] || chown -- "$(stat -c %u:%g -- "$compiled")" "$staged$(suffix "$2")"
 }
 
 # keep PATH: a copy of what stood there before us, kept for as long as we manage it.
@@ -241,7 +244,13 @@ remove() {
   [ "$2" = - ] || rm -f -- "$1$(suffix "$2")"
 }
 
+# sync_directories PATH...: those that their names stand in, behind symbolic links.
 sync_directories() {
+  for path; do
+    locate "$path"
+    shift
+    set -- "$@" "${target%/*}/"
+  done
   sync -- "$@" 2>/dev/null || sync
   frame step swap
 }
@@ -273,11 +282,15 @@ activate() {
   frame step "$1"
 }
 
-# control_unit VERB UNIT: on whatever init system there is.
-control_unit() {
+# control_unit VERB UNIT: on whatever init system there is. What is started without
+# systemd would inherit the signals that we ignore.
+control_unit() (
   if [ -d /run/systemd/system ]; then
     systemctl "$1" -- "$2" 9>&-
-  elif command -v rc-service >/dev/null; then
+    exit
+  fi
+  trap - INT TERM PIPE
+  if command -v rc-service >/dev/null; then
     case $1 in
       enable) rc-update add "$2" default 9>&- ;;
       disable) rc-update del "$2" default 9>&- ;;
@@ -289,7 +302,7 @@ control_unit() {
       *) service "$2" "$1" 9>&- ;;
     esac
   fi
-}
+)
 
 control() {
   said=$(control_unit "$1" "$2" 2>&1) || stop failed "$1 $2: $said"
@@ -300,9 +313,11 @@ remember_compiled() {
   compiled_line "$1" "$2" >>"$STATE/compiled"
 }
 
-# receive LENGTH HOW NAME: one of our own files, put in place by `finish`.
+# receive LENGTH HOW NAME DIGEST: one of our own files, put in place by `finish`.
 receive() {
   said=$(take "$1" "$2" 2>&1 >"$STATE/$3.new") || stop failed "cannot write to $STATE: ${said##*: }"
+  [ "$(digest "$STATE/$3.new")" = "$4" ] ||
+    stop failed "$3 did not arrive whole (connection lost?)"
 }
 
 # remove_emptied: what others keep in a directory of ours keeps the directory.

@@ -36,7 +36,7 @@ probe_facts() {
   fi
   # Debian up to 12 wraps the real unit in one that only runs /bin/true.
   for dir in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
-    [ -e "$dir/postfix.service" ] || continue
+    [ "$init" = systemd ] && [ -e "$dir/postfix.service" ] || continue
     if grep -q '^ExecStart=/bin/true' "$dir/postfix.service"; then
       printf 'unit postfix@-.service\n'
     else

@@ -8,6 +8,7 @@ is undone on the host.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -97,7 +98,7 @@ def _rehearse(program: Program, plan: HostPlan) -> None:
     inside = (plan.config_directory, f"{plan.config_directory}/")
     others = [each for each in dict.fromkeys(directories) if not f"{each}/".startswith(inside[1])]
     if plan.daemon_directory and len(others) < len(set(directories)):
-        program.send("receive", resource_text("rehearse.pl").encode(), "rehearse.pl")
+        _receive(program, "rehearse.pl", resource_text("rehearse.pl"))
         program.call("rehearse", plan.daemon_directory, plan.config_directory, *others)
 
 
@@ -131,19 +132,18 @@ def _stage(program: Program, step: Step) -> None:
             if keep:
                 program.call("keep", path)
             program.call("stage_begin", path)
+            program.call("stage_attributes", *_attributes(attributes), "0644")
             if content is not None:
                 program.send("stage_take", content)
             else:
                 _stage_splices(program, splices)
             program.call("stage_end", digest)
-            program.call("stage_attributes", *_attributes(attributes), "0644")
             if type_:
                 program.call("stage_compile", path, type_)
         case Restore(path, digest, type_):
             program.call("stage_begin", path)
             program.call("stage_kept_copy", digest)
             program.call("stage_end", digest)
-            program.call("stage_attributes", NONE, NONE, NONE, NONE)
             if type_:
                 program.call("stage_compile", path, type_)
         case Compile(path, type_):
@@ -209,15 +209,14 @@ def _attributes(attributes: Attributes) -> tuple[str, str, str]:
 
 def _sync_directories(program: Program, plan: HostPlan) -> None:
     paths = [step.path for step in plan.steps if not isinstance(step, Control)]
-    directories = dict.fromkeys(path.rpartition("/")[0] or "/" for path in paths)
-    if directories:
-        program.call("sync_directories", *directories)
+    if paths:
+        program.call("sync_directories", *paths)
 
 
 def _receive_manifest(program: Program, plan: HostPlan) -> None:
     manifest = plan.manifest or {}
     text = json.dumps(manifest, sort_keys=True, indent=1) + "\n"
-    program.send("receive", text.encode("ascii"), "manifest.json")
+    _receive(program, "manifest.json", text)
     resources = manifest["resources"]
     assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
     managed = [
@@ -225,9 +224,14 @@ def _receive_manifest(program: Program, plan: HostPlan) -> None:
         for address in resources
         if address.startswith(("file:", "table:"))
     ]
-    program.send("receive", "".join(f"{path}\n" for path in managed).encode(), "paths")
+    _receive(program, "paths", "".join(f"{path}\n" for path in managed))
     units = "".join(f"{a[5:]}\n" for a in resources if a.startswith("unit:"))
-    program.send("receive", units.encode(), "units")
+    _receive(program, "units", units)
+
+
+def _receive(program: Program, name: str, text: str) -> None:
+    data = text.encode()
+    program.send("receive", data, name, hashlib.sha256(data).hexdigest())
 
 
 _ERRORS: dict[str, type[HostError]] = {
