@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
+from datetime import date
 from enum import Enum
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from provisioner.roles.loading import Role
+from provisioner.secrets import Secret
 
 WIDTH = 88
+
+_NAMES: dict[Any, str] = {
+    str: "text",
+    bool: "true | false",
+    int: "number",
+    float: "number",
+    date: "date",
+    SecretStr: "secret text",
+    Secret: "secret text",
+}
 
 
 def listing(roles: Sequence[Role]) -> str:
@@ -58,8 +70,7 @@ def type_name(annotation: Any) -> str:
     if arguments and origin is not None:
         parts = [_part(each) for each in arguments if each is not type(None)]
         return " | ".join(dict.fromkeys(parts))
-    names = {str: "text", bool: "true | false", int: "number"}
-    return names.get(annotation, str(annotation))
+    return _NAMES.get(annotation, str(annotation))
 
 
 def _part(argument: Any) -> str:

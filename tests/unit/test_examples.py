@@ -21,6 +21,7 @@ from provisioner.resources.observed import (
     UnitRequest,
     UnitState,
 )
+from provisioner.resources.requirement import Requirement
 from provisioner.roles.desired import desired_states
 from provisioner.roles.loading import RoleLibrary, shipped_folder
 from provisioner.roles.options import validate
@@ -49,9 +50,12 @@ def desired(folder: Path) -> dict[str, Desired]:
 
 
 def stock_host(wanted: Desired) -> Observed:
-    """A host with every package, Postfix running, and nothing of ours on it."""
+    """A host with every package and requirement, Postfix running, and nothing of ours on it."""
     paths = {path: PathState(path, PathKind.FILE, content=text) for path, text in STOCK.items()}
     packages, units = {}, {}
+    for each in wanted.resources:
+        if isinstance(each, Requirement):  # somebody has provided it
+            paths[each.path] = PathState(each.path, PathKind.OTHER)
     for request in wanted.requests():
         if isinstance(request, FileRequest):
             paths.setdefault(request.path, PathState(request.path))
