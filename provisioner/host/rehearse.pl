@@ -91,12 +91,25 @@ for (@services) {
     $rest =~ s/(check_policy_service)[ ,]+(?:\{[^}]*\}|[^\s,}]+)/$1 $stand_in/g;
     $master .= join(' ', $name, $type, $private, $unpriv, $chroot, $wakeup, $maxproc, $command, $rest) . "\n";
 }
-spew("$proof/policy", "while IFS= read -r line; do [ -n \"\$line\" ] || printf 'action=DUNNO\\n\\n'; done\n");
-chmod 0755, "$proof/policy";
+# Stand-ins lie in the queue: to $proof nobody but root has a way.
+spew("$queue/rehearsal-policy", "while IFS= read -r line; do [ -n \"\$line\" ] || printf 'action=DUNNO\\n\\n'; done\n");
+chmod 0755, "$queue/rehearsal-policy";
 $master .= "postlog unix-dgram n - n - 1 postlogd\n"
-  . "rehearsal-policy unix - n n - 0 spawn user=nobody argv=/bin/sh $proof/policy\n";
+  . "rehearsal-policy unix - n n - 0 spawn user=nobody argv=/bin/sh $queue/rehearsal-policy\n";
 my $main = slurp("$config/main.cf");
 $main =~ s/(check_policy_service)([\s,]+)(?:\{[^}]*\}|[^\s,}]+)/$1$2$stand_in/g;
+# Where this very change starts Dovecot, its socket is not there yet.
+my ($sasl, $auth) = (setting('smtpd_sasl_type'), setting('smtpd_sasl_path'));
+if ($ENV{BACKENDS} && $sasl eq 'dovecot' && $auth !~ /^inet:/) {
+    (my $socket = $auth) =~ s/^unix://;
+    $socket = "$queue/$socket" unless $socket =~ m{^/};
+    unless (-S $socket) {
+        spew("$queue/rehearsal-auth", "printf 'VERSION\\t1\\t1\\nMECH\\tPLAIN\\tplaintext\\nSPID\\t1\\nCUID\\t1\\nDONE\\n'; cat >/dev/null\n");
+        chmod 0755, "$queue/rehearsal-auth";
+        $master .= "rehearsal-auth unix - n n - 0 spawn user=nobody argv=/bin/sh $queue/rehearsal-auth\n";
+        $main .= "smtpd_sasl_path = private/rehearsal-auth\n";
+    }
+}
 # The last of several settings counts; not by postconf(1), which would wait for a young file.
 # Nobody empties this queue: the pause that lets a queue manager catch up would be for nothing.
 $main .= "$_\n" for "maillog_file = $log", "maillog_file_prefixes = $data", 'in_flow_delay = 0', map { "$_ =" } qw(smtpd_milters

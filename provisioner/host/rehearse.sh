@@ -14,6 +14,12 @@ rehearse_gone() {
   printf '%s\n%s\n' - "$1" >>"$STATE/scene.new"
 }
 
+# rehearse_backends: this change starts services that Postfix asks; they get stand-ins.
+rehearse_backends() {
+  BACKENDS=yes
+  export BACKENDS
+}
+
 # rehearse DAEMONS CONFIG DIRECTORY...: the directories hold what changes beside the
 # configuration. Findings that the live files show as well are not the change's fault.
 rehearse() {
@@ -32,6 +38,11 @@ rehearse() {
   if [ -n "$found" ]; then
     : >"$STATE/empty.new"
     known=$(play "$STATE/empty.new" "$@")
+    case $known in
+      "the rehearsal cannot be set up"*)
+        frame note "not rehearsed: ${known#*: }"
+        return 0 ;;
+    esac
     printf '%s\n' "$known" >"$STATE/known.new"
     found=$(printf '%s\n' "$found" | grep -Fvxf "$STATE/known.new")
   fi
@@ -52,6 +63,7 @@ number=0
 covered="
 "
 cover() {
+  [ -n "$1" ] || cannot "the root directory cannot be covered"
   [ -d "$1" ] || return 0
   parent=$1
   while [ -n "$parent" ]; do
@@ -71,12 +83,18 @@ $parent
   covered="$covered$1
 "
 }
-for directory in "$config" "$@"; do
+# Behind a symbolic link a file stands elsewhere, and no live one may be written: every
+# directory is covered first, the outer ones before those inside them.
+{
+  printf "%s\n" "$config" "$@"
+  while IFS= read -r staged && IFS= read -r target; do
+    printf "%s\n" "${target%/*}"
+  done <"$scene"
+} | LC_ALL=C sort -u >"$proof/directories"
+while IFS= read -r directory; do
   cover "$directory"
-done
+done <"$proof/directories"
 while IFS= read -r staged && IFS= read -r target; do
-  # Behind a symbolic link the file stands elsewhere: the live one must not be written.
-  cover "${target%/*}"
   if [ "$staged" != - ]; then
     cp -a -- "$staged" "$target"
   elif [ -d "$target" ] && [ ! -L "$target" ]; then

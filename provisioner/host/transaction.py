@@ -98,6 +98,8 @@ def _rehearse(program: Program, plan: HostPlan) -> None:
     inside = (plan.config_directory, f"{plan.config_directory}/")
     others = [each for each in dict.fromkeys(directories) if not f"{each}/".startswith(inside[1])]
     if plan.daemon_directory and len(others) < len(set(directories)):
+        if any(_is_backend_start(step, plan) for step in plan.steps):
+            program.call("rehearse_backends")
         _receive(program, "rehearse.pl", resource_text("rehearse.pl"))
         program.call("rehearse", plan.daemon_directory, plan.config_directory, *others)
 

@@ -34,9 +34,9 @@ _ORIGIN = Origin("", "no role declares it any more")
 
 def find(resources: Iterable[Resource], remembered: Mapping[str, Any] | None) -> list[Orphan]:
     """The managed addresses that `resources` no longer declare."""
-    declared = {each.address for each in resources}
+    declared = {each.address for each in resources if each.managed}
     return [
-        Orphan(address, _describe(before, address))
+        Orphan(address, _describe(before, address), not before.present)
         for address, before in manifest.remembered(remembered).items()
         if address not in declared
     ]

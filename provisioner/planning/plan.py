@@ -115,10 +115,11 @@ Manifest = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An address we managed and nobody declares any more."""
+    """An address we managed and nobody declares any more. `before` is for display."""
 
     address: str
     before: str
+    absent_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,10 @@ def _whole_plan(
         removals, errors = orphans.removal(orphaned, observed)
         if errors:
             return replace(base, errors=tuple(errors))
-        # What `strict` removes is not put back.
+        # What `strict` removes is not put back; what must not be missing is not taken away.
         taken = {change.address for change in changes}
+        needed = {each.address for each in desired.resources if not each.managed}
+        taken |= {each.address for each in orphaned if each.absent_before} & needed
         changes += [change for change in removals if change.address not in taken]
     steps = StepBuilder(observed)
     for change in changes:

@@ -205,8 +205,6 @@ class Resource(ABC):
     """One desired thing. Subclasses are frozen dataclasses; `kind` begins the address."""
 
     kind: ClassVar[str]
-    #: Whether the host remembers it as managed, and what stood there before.
-    managed: ClassVar[bool] = True
     origin: Origin
 
     @property
@@ -237,6 +235,11 @@ class Resource(ABC):
     def activated(self, observed: Observed) -> Mapping[str, str]:
         """Digests, by path, of what running Postfix processes hold of this in memory."""
         return {}
+
+    @property
+    def managed(self) -> bool:
+        """Whether the host remembers it as ours, and what stood there before."""
+        return True
 
     @property
     def provides(self) -> tuple[str, ...]:

@@ -50,6 +50,10 @@ class Parameter(Resource):
     def identity(self) -> object:
         return [self.value, self.fold]
 
+    @property
+    def managed(self) -> bool:
+        return not self.fallback
+
     def resolved(self, observed: Observed) -> str | None:
         """The value for this host: symbolic map types made real."""
         if self.value is None:

@@ -21,7 +21,6 @@ class Requirement(Resource):
     """
 
     kind: ClassVar[str] = "requirement"
-    managed: ClassVar[bool] = False
     path: str
     why: str
     watch: bool = False
@@ -32,6 +31,10 @@ class Requirement(Resource):
     @property
     def name(self) -> str:
         return self.path
+
+    @property
+    def managed(self) -> bool:
+        return False
 
     def requests(self) -> Iterable[Request]:
         return (FileRequest(self.path),)

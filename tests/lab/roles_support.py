@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from support import conversation, postconf, state
+
 if TYPE_CHECKING:
+    from support import Site
+
     from provisioner.lab.lab import Lab
     from provisioner.lab.state import Host
 
@@ -22,3 +26,38 @@ def logged(lab: Lab, host: Host, text: str, seconds: float = 5) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(0.1)
+
+
+#: The name of a well-behaved stranger.
+STRANGER = "mail.good.example"
+
+
+def answer(
+    lab: Lab,
+    host: Host,
+    client: str = "good",
+    *,
+    helo: str = STRANGER,
+    sender: str = "someone@good.example",
+    to: str = "root@lab.example",
+) -> tuple[int, str]:
+    """The answer to RCPT on port 25."""
+    with conversation(lab, host, client) as smtp:
+        smtp.ehlo(helo)
+        smtp.docmd(f"MAIL FROM:<{sender}>")
+        code, text = smtp.docmd(f"RCPT TO:<{to}>")
+        return code, text.decode()
+
+
+def pruned(
+    lab: Lab, host: Host, site: Site, before: dict[str, str], settings: dict[str, str]
+) -> None:
+    """Take the roles away again: Postfix is as it was before."""
+    site.say({"postfix": {"parameters": {"biff": False}}}, ["postfix"])
+    site.apply("--prune")
+    site.plan(code=0)
+    after = state(lab, host)
+    changed = {p for p in {*before, *after} if before.get(p) != after.get(p)}
+    rewritten = {f"/etc/postfix/{name}" for name in ("main.cf", "master.cf")}
+    assert changed <= {"/etc/postfix", *rewritten}, changed
+    assert postconf(lab, host) == {**settings, "biff": "no"}
