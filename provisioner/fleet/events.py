@@ -31,6 +31,14 @@ class HostStep:
 
 
 @dataclass(frozen=True, slots=True)
+class HostNote:
+    """Something a person should know of a host, whatever becomes of it."""
+
+    host: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostEnded:
     outcome: Outcome
 
@@ -43,5 +51,5 @@ class RunEnded:
     seconds: float = 0.0
 
 
-Event = RunStarted | HostStarted | HostStep | HostEnded | RunEnded
+Event = RunStarted | HostStarted | HostStep | HostNote | HostEnded | RunEnded
 Listener = Callable[[Event], None]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
+from provisioner.diagnostics import printable
 from provisioner.errors import Failed, HostError, InputError, Unreachable
 from provisioner.fleet.events import (
     HostEnded,
+    HostNote,
     HostStarted,
     HostStep,
     Listener,
@@ -85,9 +87,11 @@ class HostJob:
         self._listener(HostStep(self.target.name, name))
 
     def progress(self, words: tuple[str, ...]) -> None:
-        """Turns the host's own step frames into events."""
+        """Turns the host's own step and note frames into events."""
         if len(words) > 1 and words[0] == "step":
             self.step(" ".join(words[1:3]))
+        elif len(words) > 1 and words[0] == "note":
+            self._listener(HostNote(self.target.name, printable(" ".join(words[1:]))))
 
 
 Work = Callable[[HostJob], Outcome]

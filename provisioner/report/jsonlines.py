@@ -6,7 +6,15 @@ import json
 import sys
 from typing import Any
 
-from provisioner.fleet.events import Event, HostEnded, HostStarted, HostStep, RunEnded, RunStarted
+from provisioner.fleet.events import (
+    Event,
+    HostEnded,
+    HostNote,
+    HostStarted,
+    HostStep,
+    RunEnded,
+    RunStarted,
+)
 from provisioner.planning import planfile
 
 VERSION = 1
@@ -27,6 +35,8 @@ def record(event: Event) -> dict[str, Any]:
             return {"event": "host_started", "host": host}
         case HostStep(host, step):
             return {"event": "host_step", "host": host, "step": step}
+        case HostNote(host, text):
+            return {"event": "host_note", "host": host, "text": text}
         case HostEnded(outcome):
             ended: dict[str, Any] = {
                 "event": "host_ended",

@@ -7,7 +7,15 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from provisioner.fleet.events import Event, HostEnded, HostStarted, HostStep, RunEnded, RunStarted
+from provisioner.fleet.events import (
+    Event,
+    HostEnded,
+    HostNote,
+    HostStarted,
+    HostStep,
+    RunEnded,
+    RunStarted,
+)
 from provisioner.fleet.outcome import Status
 from provisioner.report.console import console, is_fancy
 from provisioner.report.plantext import counted
@@ -65,6 +73,8 @@ class Progress:
                 self._show()
                 if self._verbose:
                     self._line(f"{host}: {step}")
+            case HostNote(host, text):
+                self._line(f"{host}: {text}", "yellow")
             case HostEnded(outcome):
                 self._running.pop(outcome.host, None)
                 self._done += 1
