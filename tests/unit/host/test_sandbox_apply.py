@@ -1,0 +1,526 @@
+"""The host programs, run for real in a chroot: what they change, keep, refuse and leave."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sandbox import Sandbox, root_of
+
+from provisioner.errors import Failed, Locked, RolledBack, Stale
+from provisioner.host import frames, session, transaction
+from provisioner.host.transaction import Owner
+from provisioner.planning.plan import HostPlan
+from provisioner.planning.planner import Desired
+from provisioner.postfix.activation import Activation
+from provisioner.postfix.master_cf import Service
+from provisioner.postfix.tables import Entry
+from provisioner.resources.base import Attributes, Origin, Resource
+from provisioner.resources.file import File, FileState
+from provisioner.resources.package import Package
+from provisioner.resources.parameter import Parameter
+from provisioner.resources.service import HOST_CHROOT, MasterService
+from provisioner.resources.table import Table
+from provisioner.resources.unit import Unit
+
+ORIGIN = Origin("test")
+OWNER = Owner("20260101T000000Z-abcdef", "apply by somebody")
+MAIN = "/etc/postfix/main.cf"
+MAPS = "/etc/postfix/maps"
+MANY = tuple(Entry(f"host{number}.example", "REJECT") for number in range(2000))
+
+
+@pytest.fixture(params=["dash", "bash", "busybox", "applets"])
+def any_box(request: pytest.FixtureRequest, tmp_path: Path) -> Sandbox:
+    shell = "busybox" if request.param == "applets" else request.param
+    return Sandbox(root_of("bookworm"), tmp_path, shell, applets=request.param == "applets")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Sandbox:
+    return Sandbox(root_of("bookworm"), tmp_path)
+
+
+def desired(*resources: Resource) -> Desired:
+    return Desired("mx1", resources, {"id": "here", "name": "here"})
+
+
+def plan(box: Sandbox, wanted: Desired, *, prune: bool = False) -> HostPlan:
+    return session.plan(box.connection(), wanted, prune=prune)
+
+
+def apply(box: Sandbox, found: HostPlan) -> None:
+    assert not found.errors
+    session.apply(box.connection(), found, OWNER)
+
+
+def everything() -> Desired:
+    """A resource of every kind that needs no booted host."""
+    smtpd = Service(
+        "submission", "inet", private="n", chroot=HOST_CHROOT, command="smtpd",
+        options=(("syslog_name", "postfix/submission"), ("smtpd_client_restrictions", "")),
+    )  # fmt: skip
+    return desired(
+        Package(ORIGIN, "postfix"),
+        File(ORIGIN, MAPS, FileState.DIRECTORY, attributes=Attributes("root", "postfix", 0o750)),
+        Table(ORIGIN, f"{MAPS}/access", entries=MANY, attributes=Attributes(group="postfix")),
+        Table(ORIGIN, f"{MAPS}/body", "regexp", text="/viagra/ REJECT no '$thanks' `id`\n"),
+        Parameter(ORIGIN, "virtual_alias_maps", f"indexed:{MAPS}/access"),
+        Parameter(ORIGIN, "smtpd_banner", '$myhostname ESMTP it\'s "fine"'),
+        Parameter(ORIGIN, "mydestination", "a.example, b.example", fold=True),
+        Parameter(ORIGIN, "readme_directory", None),
+        MasterService(ORIGIN, "submission", "inet", smtpd),
+        File(
+            ORIGIN, "/etc/cron.weekly/x", content=b"#!/bin/sh\n", attributes=Attributes(mode=0o755)
+        ),
+        File(ORIGIN, "/etc/empty", content=b""),
+    )
+
+
+# ---- the way through -------------------------------------------------------------------
+
+
+def test_planned_applied_and_nothing_left(any_box: Sandbox) -> None:
+    wanted = everything()
+    first = plan(any_box, wanted)
+    apply(any_box, first)
+    again = session.confirm(any_box.connection(), wanted, OWNER)
+    assert (again.errors, again.changes) == ((), ())
+    assert any_box.sh("postconf -h smtpd_banner virtual_alias_maps").splitlines() == [
+        b'$myhostname ESMTP it\'s "fine"',
+        f"hash:{MAPS}/access".encode(),
+    ]
+    assert any_box.sh(f"postmap -q host1999.example hash:{MAPS}/access") == b"REJECT\n"
+    assert b"submission inet" in any_box.sh("postconf -M submission/inet")
+    stat = any_box.sh(f"stat -c '%U:%G %a' {MAPS} {MAPS}/access /etc/cron.weekly/x /etc/empty")
+    assert stat.decode().split("\n")[:4] == [
+        "root:postfix 750", "root:postfix 644", "root:root 755", "root:root 644",
+    ]  # fmt: skip
+    assert leftovers(any_box) == []
+    assert [answer.stderr for answer in any_box.answers] == [b""] * 3
+
+
+def leftovers(box: Sandbox) -> list[str]:
+    found = [str(path) for path in box.upper.rglob("*provisioner-*")]
+    found += [str(path) for path in box.upper.rglob("*.new")]
+    state = box.path("/var/lib/provisioner")
+    found += [str(state / name) for name in ("staged", "pending") if (state / name).exists()]
+    return found
+
+
+def test_the_state_is_readable_by_root_alone(box: Sandbox) -> None:
+    apply(box, plan(box, everything()))
+    state = box.path("/var/lib/provisioner")
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert (state / "manifest.json").stat().st_mode & 0o077 == 0
+
+
+def test_main_cf_is_aged(box: Sandbox) -> None:
+    """Postfix programs wait while it is younger than two seconds."""
+    box.sh(f"touch {MAIN}")
+    apply(box, plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))))
+    age = box.sh(f"echo $(( $(date +%s) - $(stat -c %Y {MAIN}) ))")
+    assert int(age) >= 2
+
+
+def test_pruning_puts_everything_back(any_box: Sandbox) -> None:
+    any_box.write("/etc/empty", b"not empty\xff\n", 0o640)
+    before = any_box.sh("cat /etc/empty; postconf -n; postconf -M")
+    wanted = everything()
+    apply(any_box, plan(any_box, wanted))
+    assert any_box.sh("cat /etc/empty; postconf -n; postconf -M") != before
+    assert plan(any_box, desired()).orphans
+    apply(any_box, plan(any_box, desired(), prune=True))
+    assert any_box.sh("cat /etc/empty; postconf -n; postconf -M") == before
+    assert any_box.sh("stat -c %a /etc/empty") == b"640\n"
+    assert any_box.sh(f"ls -d {MAPS} /etc/cron.weekly/x 2>/dev/null || echo gone") == b"gone\n"
+    assert plan(any_box, desired(), prune=True).empty
+    assert leftovers(any_box) == []
+
+
+# ---- what stays as it is ---------------------------------------------------------------
+
+
+def test_bytes_outside_the_edit_stay(any_box: Sandbox) -> None:
+    old = (
+        b"# \xff\xfe odd\nfirst = 1\n\n  # kept\nmyhostname = old\n"
+        + b"# \xe9 pad\n" * 20000
+        + b"end = 1"
+    )
+    any_box.write(MAIN, old)
+    apply(any_box, plan(any_box, desired(Parameter(ORIGIN, "myhostname", "new"))))
+    assert any_box.read(MAIN) == old.replace(b"old", b"new") + b"\n"
+
+
+def test_owner_mode_acl_and_attributes_stay(box: Sandbox) -> None:
+    box.sh(
+        f"chown bin:mail {MAIN}; chmod 0640 {MAIN}; setfacl -m u:daemon:r {MAIN};"
+        f"setfattr -n user.note -v kept {MAIN}"
+    )
+    about = f"stat -c '%U %G %a' {MAIN}; getfacl -p {MAIN}; getfattr -d --absolute-names {MAIN}"
+    before = box.sh(about)
+    apply(box, plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))))
+    assert box.sh(about) == before
+    assert b'user.note="kept"' in before
+    assert b"user:daemon:r--" in before
+
+
+def test_a_symbolic_link_stays_one(box: Sandbox) -> None:
+    box.sh(f"mkdir -p /srv/mail && mv {MAIN} /srv/mail/real && ln -s ../../srv/mail/real {MAIN}")
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    apply(box, plan(box, wanted))
+    assert box.sh(f"readlink {MAIN}") == b"../../srv/mail/real\n"
+    assert box.sh("tail -n 1 /srv/mail/real") == b"disable_vrfy_command = yes\n"
+    assert plan(box, wanted).empty
+    assert leftovers(box) == []
+
+
+def test_a_hard_link_elsewhere_keeps_the_old_content(box: Sandbox) -> None:
+    box.sh("echo old >/etc/f && ln /etc/f /root/copy")
+    apply(box, plan(box, desired(File(ORIGIN, "/etc/f", content=b"new\n"))))
+    assert box.sh("cat /root/copy") == b"old\n"
+
+
+def test_secret_content_is_never_staged_for_others(box: Sandbox) -> None:
+    """The staged file has its final mode before it has content, not the old file's."""
+    box.write("/etc/s", "old\n", 0o644)
+    secret = File(
+        ORIGIN, "/etc/s", content=b"new-password\n", attributes=Attributes(mode=0o600), secret=True
+    )
+    program = transaction.apply_program(plan(box, desired(secret)), OWNER)
+    spy = b'stage_take() { stat -c %a "$staged" >>/root/modes; take "$1" "$2" >>"$staged"; }\n'
+    script = program.script()
+    start = script.index(b"\nN=") + 1
+    box.run(script[:start] + spy + script[start:], program.payload())
+    assert box.read("/root/modes") == b"600\n"
+    assert box.sh("stat -c %a /etc/s") == b"600\n"
+
+
+# ---- what is refused -------------------------------------------------------------------
+
+
+def test_a_mount_point_is_refused(box: Sandbox) -> None:
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    box.before_chroot = (
+        f'cp "$1{MAIN}" "$1/root/main.cf"; mount --bind "$1/root/main.cf" "$1{MAIN}"'
+    )
+    found = plan(box, wanted)
+    with pytest.raises(Failed, match="mount point"):
+        apply(box, found)
+    assert b"disable_vrfy_command" not in box.sh(f"tail -n 1 {MAIN}")
+    assert leftovers(box) == []
+
+
+@pytest.mark.parametrize(
+    "accident",
+    [
+        f"echo '# hand' >>{MAIN}",
+        f"chmod 0600 {MAIN}",
+        f"chown bin {MAIN}",
+        f"rm {MAIN}",
+        f"mv {MAIN} {MAIN}.x; ln -s main.cf.x {MAIN}",
+    ],
+    ids=["content", "mode", "owner", "gone", "a link"],
+)
+def test_a_host_that_moved_on_is_stale(box: Sandbox, accident: str) -> None:
+    found = plan(
+        box,
+        desired(
+            File(ORIGIN, "/etc/f", content=b"x"), Parameter(ORIGIN, "disable_vrfy_command", "yes")
+        ),
+    )
+    box.sh(accident)
+    with pytest.raises(Stale, match=r"main\.cf is not what it was") as refusal:
+        apply(box, found)
+    assert refusal.value.help
+    assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
+    assert leftovers(box) == []
+
+
+def test_a_run_that_holds_the_lock_is_named(any_box: Sandbox) -> None:
+    found = plan(any_box, desired(File(ORIGIN, "/etc/f", content=b"x")))
+    state = "/var/lib/provisioner"
+    any_box.before_chroot = (
+        f'mkdir -p "$1{state}"; echo "apply by bob@desk, process 7" >"$1{state}/owner"; '
+        f'(exec 8>"$1{state}/lock"; flock 8; sleep 30) >/dev/null 2>&1 & sleep 0.3'
+    )
+    with pytest.raises(Locked, match="apply by bob@desk, process 7"):
+        apply(any_box, found)
+
+
+@pytest.mark.parametrize("size", [10, 100_000], ids=["plain", "gzip"])
+def test_a_payload_cut_short_changes_nothing(box: Sandbox, size: int) -> None:
+    content = os.urandom(size // 2).hex().encode() + b"\n"
+    found = plan(box, desired(File(ORIGIN, "/etc/f", content=content)))
+    program = transaction.apply_program(replace(found, manifest=None), OWNER)
+    answer = box.run(program.script(), program.payload()[:-1])
+    with pytest.raises(Failed, match=r"did not arrive whole|cannot write"):
+        transaction.check_result("mx1", answer.stdout, program.nonce)
+    assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
+    assert leftovers(box) == []
+
+
+def test_a_manifest_cut_short_changes_nothing(box: Sandbox) -> None:
+    found = plan(box, desired(File(ORIGIN, "/etc/f", content=b"x")))
+    program = transaction.apply_program(found, OWNER)
+    whole = program.payload()
+    for missing in (1, 8, len(whole) - 2):
+        answer = box.run(program.script(), whole[:-missing])
+        with pytest.raises(Failed):
+            transaction.check_result("mx1", answer.stdout, program.nonce)
+    assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
+    assert not box.path("/var/lib/provisioner/manifest.json").exists()
+    assert leftovers(box) == []
+
+
+def test_a_script_cut_short_changes_nothing(box: Sandbox) -> None:
+    found = plan(box, desired(File(ORIGIN, "/etc/f", content=b"x" * 100)))
+    program = transaction.apply_program(found, OWNER)
+    lines = program.script().decode().splitlines(keepends=True)
+    calls = next(number for number, line in enumerate(lines) if line.startswith("N="))
+    swap = next(n for n, line in enumerate(lines) if n > calls and line.startswith("swap "))
+    for cut in range(calls, swap):
+        answer = box.run("".join(lines[:cut]).encode(), program.payload())
+        with pytest.raises(Failed, match="did not say how it ended"):
+            transaction.check_result("mx1", answer.stdout, program.nonce)
+        assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
+
+
+def test_what_postmap_warns_of_is_not_activated(box: Sandbox) -> None:
+    broken = Table(ORIGIN, "/etc/postfix/t", "hash", text="a.example\n")
+    found = plan(box, desired(broken, Parameter(ORIGIN, "disable_vrfy_command", "yes")))
+    with pytest.raises(Failed, match=r"postmap hash:/etc/postfix/t: .*expected format"):
+        apply(box, found)
+    assert box.sh("ls /etc/postfix/t* 2>/dev/null || echo none") == b"none\n"
+    assert b"disable_vrfy_command" not in box.sh("postconf -n 2>/dev/null")
+    assert leftovers(box) == []
+
+
+def test_no_such_owner(box: Sandbox) -> None:
+    wanted = File(ORIGIN, "/etc/f", content=b"x", attributes=Attributes("nobody-here"))
+    with pytest.raises(Failed, match="/etc/.*f.*no such owner: nobody-here"):
+        apply(box, plan(box, desired(wanted)))
+    assert leftovers(box) == []
+
+
+def test_a_directory_that_is_not_there(box: Sandbox) -> None:
+    wanted = File(ORIGIN, "/etc/no/such/f", content=b"x")
+    with pytest.raises(Failed, match="/etc/no/such/f: its directory does not exist"):
+        apply(box, plan(box, desired(wanted)))
+
+
+def test_a_full_disk_changes_nothing(box: Sandbox) -> None:
+    box.before_chroot = 'mount -t tmpfs -o size=64k tmpfs "$1/mnt"'
+    found = plan(box, desired(File(ORIGIN, "/mnt/f", content=os.urandom(200_000))))
+    with pytest.raises(Failed, match="No space left"):
+        apply(box, found)
+
+
+# ---- runs that were broken off ---------------------------------------------------------
+
+
+def interrupted(box: Sandbox, found: HostPlan, call: str) -> None:
+    """Apply, and die where `call` would be made."""
+    program = transaction.apply_program(found, OWNER)
+    lines = program.script().decode("utf-8", "surrogateescape").splitlines()
+    calls = next(number for number, line in enumerate(lines) if line.startswith("N="))
+    place = next(n for n, line in enumerate(lines) if n > calls and line.startswith(call))
+    lines.insert(place, "kill -9 $$")
+    script = "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
+    answer = box.run(script, program.payload())
+    assert not any(f.kind == "result" for f in frames.split(answer.stdout, program.nonce))
+
+
+@pytest.mark.parametrize(
+    "place", ["sync_staged", "swap /etc/postfix/maps", "swap /etc/postfix/main", "finish"]
+)
+def test_the_next_run_completes_a_broken_one(box: Sandbox, place: str) -> None:
+    wanted = everything()
+    interrupted(box, plan(box, wanted), place)
+    assert leftovers(box)
+    assert box.sh("postconf -n >/dev/null && echo sound") == b"sound\n"
+    apply(box, plan(box, wanted))
+    assert plan(box, wanted).empty
+    assert leftovers(box) == []
+    assert box.sh(f"postmap -q host1.example hash:{MAPS}/access") == b"REJECT\n"
+
+
+def test_a_staged_manifest_of_a_failed_run_is_not_believed(box: Sandbox) -> None:
+    first = desired(File(ORIGIN, "/etc/f", content=b"one"))
+    apply(box, plan(box, first))
+    remembered = box.read("/var/lib/provisioner/manifest.json")
+    interrupted(box, plan(box, everything()), "sync_staged")
+    box.sh("echo drifted >/etc/f")
+    apply(box, plan(box, first))
+    assert box.read("/etc/f") == b"one\n"
+    assert box.read("/var/lib/provisioner/manifest.json") == remembered
+    assert leftovers(box) == []
+
+
+def _with_stub_postfix(box: Sandbox, reload: str = "exit 0") -> None:
+    """A master that is alive, and a `postfix` that does as the test says."""
+    box.write("/usr/local/sbin/postfix", f"#!/bin/sh\n{reload}\n", 0o755)
+    box.write("/usr/local/sbin/service", "#!/bin/sh\nexit 0\n", 0o755)
+    box.sh("[ -e /usr/local/bin/master ] || cp /bin/sleep /usr/local/bin/master")
+    box.before_chroot = (
+        'mkdir -p "$1/var/spool/postfix/pid"; '
+        'chroot "$1" /usr/local/bin/master 60 >/dev/null 2>&1 & '
+        'printf "%20d\\n" $! >"$1/var/spool/postfix/pid/master.pid"; sleep 0.05'
+    )
+
+
+def test_a_pending_reload_survives_and_is_done_next(box: Sandbox) -> None:
+    _with_stub_postfix(box, "echo $1 >>/root/postfix-was-told")
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    first = plan(box, wanted)
+    assert first.activation is Activation.RELOAD
+    interrupted(box, first, "activate")
+    assert box.read("/var/lib/provisioner/pending") == f"reload {OWNER.run}\n".encode()
+    second = plan(box, wanted)
+    assert [str(change.action) for change in second.changes] == ["activate"]
+    assert second.steps == ()
+    apply(box, second)
+    assert box.read("/root/postfix-was-told") == b"reload\n"
+    assert plan(box, wanted).empty
+    assert leftovers(box) == []
+
+
+def test_a_pending_restart_is_not_forgotten_for_a_reload(box: Sandbox) -> None:
+    _with_stub_postfix(box)
+    wanted = [Parameter(ORIGIN, "inet_interfaces", "127.0.0.1")]
+    first = plan(box, desired(*wanted))
+    assert first.activation is Activation.RESTART
+    interrupted(box, first, "activate")
+    second = plan(box, desired(*wanted, Parameter(ORIGIN, "disable_vrfy_command", "yes")))
+    assert second.activation is Activation.RESTART
+
+
+def test_a_pending_reload_of_a_stopped_postfix_is_no_change(box: Sandbox) -> None:
+    _with_stub_postfix(box)
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    interrupted(box, plan(box, wanted), "activate")
+    box.before_chroot = ""
+    second = plan(box, wanted)
+    assert second.activation is Activation.NONE
+    apply(box, second)
+    assert plan(box, wanted).empty
+    assert leftovers(box) == []
+
+
+def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:
+    _with_stub_postfix(box, "echo 'fatal: no such thing' >&2; exit 1")
+    before = box.read(MAIN)
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    with pytest.raises(RolledBack, match="no such thing"):
+        apply(box, plan(box, wanted))
+    assert box.read(MAIN) == before
+    assert leftovers(box) == []
+    again = plan(box, wanted)
+    assert again.activation is Activation.RELOAD
+    _with_stub_postfix(box)
+    apply(box, again)
+    assert plan(box, wanted).empty
+
+
+def test_what_we_start_hears_signals(box: Sandbox) -> None:
+    """The program ignores them; a daemon that inherited that could not be stopped."""
+    box.write("/etc/init.d/x", "#!/bin/sh\n", 0o755)
+    box.write(
+        "/usr/local/sbin/service",
+        '#!/bin/sh\n[ "$2" = status ] && exit 3\ngrep SigIgn /proc/self/status >>/root/ignored\n',
+        0o755,
+    )
+    found = plan(box, desired(Unit(ORIGIN, "x", running=True, enabled=None)))
+    apply(box, found)
+    ignored = int(box.read("/root/ignored").split()[1], 16)
+    assert (
+        ignored & (1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1 | 1 << signal.SIGPIPE - 1) == 0
+    )
+
+
+def test_without_systemd_the_unit_has_its_plain_name(box: Sandbox) -> None:
+    assert plan(box, desired(Unit(ORIGIN, "postfix", None, None))).postfix_unit == "postfix"
+
+
+def test_the_queue_is_where_main_cf_says(box: Sandbox) -> None:
+    box.sh("postconf -e queue_directory=/srv/queue")
+    assert plan(box, desired()).queue_directory == "/srv/queue"
+
+
+# ---- the probe -------------------------------------------------------------------------
+
+
+def test_the_probe_changes_nothing(any_box: Sandbox) -> None:
+    plan(any_box, everything())
+    written = {
+        str(path.relative_to(any_box.upper))
+        for path in any_box.upper.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    assert written <= {"run/program", "usr/local/bin/busybox"}
+
+
+def test_odd_things_where_files_are_wanted(any_box: Sandbox) -> None:
+    any_box.sh(
+        "mkdir /o; cd /o; mkfifo fifo; mkdir folder; ln -s nowhere dangling; ln -s loop loop;"
+        "echo x >'with blank'; echo y >-dash; ln -s folder to-folder; echo z >unreadable;"
+        "chmod 0 unreadable"
+    )
+    names = ["fifo", "folder", "dangling", "loop", "with blank", "-dash", "to-folder", "unreadable"]
+    wanted = desired(*(File(ORIGIN, f"/o/{name}", content=b"") for name in names))
+    found = plan(any_box, wanted)
+    told = {error.message.partition(": ")[2] for error in found.errors}
+    assert told == {
+        "/o/fifo is a other, a file is wanted there",
+        "/o/folder is a directory, a file is wanted there",
+        "/o/dangling is a other, a file is wanted there",
+        "/o/loop is a other, a file is wanted there",
+        "/o/to-folder is a directory, a file is wanted there",
+    }
+
+
+def test_a_host_without_postfix(any_box: Sandbox) -> None:
+    any_box.sh("rm -rf /etc/postfix /usr/sbin/postconf /usr/sbin/postfix /usr/sbin/postmap")
+    any_box.sh("sed -i '/^Package: postfix$/,/^$/d' /var/lib/dpkg/status")
+    found = plan(any_box, everything())
+    assert "postfix" in found.packages
+    assert f"table:{MAPS}/access" in found.known_after_install
+
+
+def test_a_broken_main_cf_can_be_repaired(box: Sandbox) -> None:
+    box.sh(f"sed -i 's/^myhostname.*/myhostname = ${{x/' {MAIN}; touch -d '1 hour ago' {MAIN}")
+    found = plan(box, desired(Parameter(ORIGIN, "myhostname", "mx1.example")))
+    apply(box, found)
+    assert b"myhostname = mx1.example" in box.read(MAIN)
+
+
+def test_a_compiled_table_that_went_missing_heals(box: Sandbox) -> None:
+    wanted = everything()
+    apply(box, plan(box, wanted))
+    box.sh(f"rm {MAPS}/access.db")
+    found = plan(box, wanted)
+    assert [str(change.action) for change in found.changes] == ["compile"]
+    apply(box, found)
+    assert box.sh(f"postmap -q host1.example hash:{MAPS}/access") == b"REJECT\n"
+    assert plan(box, wanted).empty
+
+
+def test_a_compiled_table_of_other_content_heals(box: Sandbox) -> None:
+    wanted = everything()
+    apply(box, plan(box, wanted))
+    quoted = shlex.quote(f"{MAPS}/access")
+    box.sh(
+        f"cp {quoted} /root/t; echo 'x OK' >{quoted}; postmap hash:{quoted}; cp /root/t {quoted}"
+    )
+    found = plan(box, wanted)
+    assert [str(change.action) for change in found.changes] == ["compile"]
+
+
+def test_not_root(box: Sandbox) -> None:
+    box.shell = "setpriv --reuid=nobody --clear-groups /bin/sh"
+    with pytest.raises(Failed, match="not logged in as root"):
+        plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "yes")))
