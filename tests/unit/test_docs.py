@@ -7,13 +7,22 @@ import re
 import shlex
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import click
 import pytest
 
 from provisioner.cli.main import COMMANDS, cli
 from provisioner.errors import Failed
-from provisioner.fleet.events import HostEnded, HostStarted, HostStep, RunEnded, RunStarted
+from provisioner.fleet.events import (
+    Event,
+    HostEnded,
+    HostNote,
+    HostStarted,
+    HostStep,
+    RunEnded,
+    RunStarted,
+)
 from provisioner.fleet.outcome import Outcome, Status
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planfile import document
@@ -119,9 +128,11 @@ def test_json_fields_are_documented() -> None:
         RunStarted("plan", ("mx1",), "run"),
         HostStarted("mx1"),
         HostStep("mx1", "plan"),
+        HostNote("mx1", "not rehearsed"),
         HostEnded(outcome),
         RunEnded(),
     )
+    assert {type(each) for each in events} == set(get_args(Event)), "an event is new"
     records = [record(each) for each in events]
     fields = {field for each in records for field in each} | set(document(HostPlan("mx1")))
     names = {str(each["event"]) for each in records}
