@@ -6,13 +6,15 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from provisioner.errors import Failed
 from provisioner.host.frames import Frame, split
 from provisioner.host.program import Program
+from provisioner.planning import manifest
 from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.observed import (
     CompiledState,
@@ -31,6 +33,9 @@ from provisioner.resources.observed import (
 #: Largest file content that is taken from a host, in bytes, uncompressed.
 MAX_CONTENT = 256 << 20
 CONFIG_DIRECTORY = "/etc/postfix"
+
+
+T = TypeVar("T")
 
 
 class ProbeRequests:
@@ -80,7 +85,7 @@ def parse(host: str, asked: ProbeRequests, answer: bytes, nonce: str) -> Observe
         raise Failed(host, "probe", "the answer is incomplete", help=_seen(answer))
     try:
         return _Answer(asked, frames).observed()
-    except (ValueError, IndexError, KeyError, EOFError, OSError) as error:
+    except (ValueError, IndexError, KeyError, EOFError, OSError, zlib.error) as error:
         raise Failed(host, "probe", f"the answer cannot be understood: {error}") from error
 
 
@@ -102,17 +107,18 @@ class _Answer:
             raise ValueError("not logged in as root; become root with -b, or log in as root")
         paths = self._paths()
         units = {frame.words[1]: _unit(frame.words[2:]) for frame in self._all("unit")}
+        _complete("unit", self._asked.units, units)
         if "postfix" in units:
             active = "active" if extra.get("master") else "inactive"
             units["postfix"] = replace(units["postfix"], active=active)
-        manifest = self._optional("manifest")
+        remembered = self._optional("manifest")
         found = Observed(
             facts=facts,
             paths=paths,
-            compiled=dict(self._tables()),
+            compiled=self._tables(),
             packages=dict(self._packages()),
             units=units,
-            manifest=_manifest(manifest) if manifest else None,
+            manifest=_manifest(remembered) if remembered else None,
             pending=self._optional("pending"),
         )
         main, master = found.main_text, found.master_text
@@ -126,34 +132,43 @@ class _Answer:
         return (frame for frame in self._frames if frame.kind == kind)
 
     def _one(self, kind: str) -> Frame:
-        return next(self._all(kind))
+        for frame in self._all(kind):
+            return frame
+        raise ValueError(f"it says nothing of {kind}")
 
     def _optional(self, kind: str) -> str:
         return next((frame.text() for frame in self._all(kind)), "")
 
     def _paths(self) -> dict[str, PathState]:
-        lines = self._one("states").text().splitlines()
+        lines = _lines(self._one("states"))
         asked = [file.path for file in self._asked.files]
         states = {path: _path_state(path, line) for path, line in zip(asked, lines, strict=True)}
         for frame in self._all("managed"):
-            told = frame.text().splitlines()
+            told = _lines(frame)
             for path, line in zip(told[::2], told[1::2], strict=True):
                 states.setdefault(path, _path_state(path, line))
         for frame in self._all("content"):
-            path = self._asked.files[int(frame.words[1])].path
+            path = _numbered(self._asked.files, frame.words[1]).path
             content = _unpack(frame.body) if frame.words[2] == "gzip" else frame.body
             if hashlib.sha256(content).hexdigest() != states[path].digest:
                 raise ValueError(f"{path} changed while it was read")
             states[path] = replace(states[path], content=content)
+        for file in self._asked.files:
+            state = states[file.path]
+            wanted = file.content and state.kind is PathKind.FILE and state.digest != file.known
+            if wanted and state.content is None:
+                raise ValueError(f"the content of {file.path} is missing")
         return states
 
-    def _tables(self) -> Iterator[tuple[str, CompiledState]]:
+    def _tables(self) -> dict[str, CompiledState]:
+        states = {}
         for frame in self._all("table"):
             _, index, type_, state, *dump = frame.words
-            found = CompiledState(
+            states[_numbered(self._asked.tables, index).path] = CompiledState(
                 type_, state != "missing", state == "verified", dump[0] if dump else ""
             )
-            yield self._asked.tables[int(index)].path, found
+        _complete("table", (each.path for each in self._asked.tables), states)
+        return states
 
     def _packages(self) -> Iterator[tuple[str, str]]:
         for frame in self._all("packages"):
@@ -162,6 +177,22 @@ class _Answer:
                 name, _, version = rest.partition(" ")
                 if status == "installed":
                     yield name, version or "present"
+
+
+def _lines(frame: Frame) -> list[str]:
+    """The lines of a frame; only LF ends one, a path may hold any other character."""
+    return [line for line in frame.text().split("\n") if line]
+
+
+def _numbered(asked: Sequence[T], index: str) -> T:
+    """What was asked for under this number."""
+    return dict(zip(map(str, range(len(asked))), asked, strict=True))[index]
+
+
+def _complete(kind: str, asked: Iterable[str], told: Mapping[str, object]) -> None:
+    missing = [name for name in asked if name not in told]
+    if missing:
+        raise ValueError(f"it says nothing of the {kind} {', '.join(missing)}")
 
 
 def _facts(frame: Frame) -> tuple[Facts, dict[str, str]]:
@@ -220,8 +251,7 @@ def _unpack(body: bytes) -> bytes:
 def _manifest(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+        manifest.check(found)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"/var/lib/provisioner/manifest.json is damaged: {error}") from error
-    if not isinstance(found, dict) or found.get("version") != 1:
-        raise ValueError("/var/lib/provisioner/manifest.json is of another version")
-    return found
+    return dict(found)

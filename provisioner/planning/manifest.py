@@ -12,12 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.base import Before, Resource
 from provisioner.resources.observed import Observed
 from provisioner.resources.table import Table
 
 VERSION = 1
+
+_BEFORE: TypeAdapter[Before] = TypeAdapter(Before)
 
 
 def digest_of(value: object) -> str:
@@ -58,6 +62,21 @@ def observed_activated(observed: Observed, wanted: Mapping[str, str]) -> dict[st
         if key.startswith("/") and key in observed.paths:
             now[key] = observed.paths[key].digest
     return {key: value for key, value in now.items() if key in wanted}
+
+
+def check(found: object) -> None:
+    """Raises ValueError for what is no manifest of this version."""
+    if not isinstance(found, dict) or found.get("version") != VERSION:
+        raise ValueError("it is of another version")
+    parts = [found.get(name) for name in ("inventory", "resources", "activated")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError("a part of it is missing")
+    for address, entry in found["resources"].items():
+        try:
+            _BEFORE.validate_python(entry["before"], strict=True)
+            Before(**entry["before"])
+        except (TypeError, KeyError, ValidationError):
+            raise ValueError(f"what it says of {address!r} makes no sense") from None
 
 
 def remembered(manifest: Mapping[str, Any] | None) -> dict[str, Before]:

@@ -81,7 +81,7 @@ class File(Resource):
         if self.state is FileState.DIRECTORY:
             return self._directory(state)
         if state.kind not in (PathKind.FILE, PathKind.MISSING):
-            raise ValueError(f"{self.path} is a {state.kind.value}, a file is wanted there")
+            raise ValueError(f"{self.path} is {noun(state.kind)}, a file is wanted there")
         if state.kind is PathKind.FILE and state.digest == self.digest:
             return attribute_changes(self, self.path, self.attributes, state)
         text_diff = None
@@ -123,7 +123,7 @@ class File(Resource):
         if state.kind is PathKind.DIRECTORY:
             return attribute_changes(self, self.path, self.attributes, state)
         if state.kind is not PathKind.MISSING:
-            raise ValueError(f"{self.path} is a {state.kind.value}, a directory is wanted there")
+            raise ValueError(f"{self.path} is {noun(state.kind)}, a directory is wanted there")
         return (
             Change(
                 self.address,
@@ -161,6 +161,10 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path!r} is not a clean absolute path")
     if printable(path) != path or "\t" in path:
         raise ValueError(f"{path!r} has control characters in it")
+
+
+def noun(kind: PathKind) -> str:
+    return "neither a file nor a directory" if kind is PathKind.OTHER else f"a {kind.value}"
 
 
 def describe(state: PathState) -> str:

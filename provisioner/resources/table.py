@@ -28,6 +28,7 @@ from provisioner.resources.file import (
     before_of_path,
     check_path,
     describe,
+    noun,
     unified,
 )
 from provisioner.resources.observed import (
@@ -124,7 +125,7 @@ class Table(Resource):
         real = self.resolved_type(observed)
         state = observed.path(self.path)
         if state.kind not in (PathKind.FILE, PathKind.MISSING):
-            raise ValueError(f"{self.path} is a {state.kind.value}, a table is wanted there")
+            raise ValueError(f"{self.path} is {noun(state.kind)}, a table is wanted there")
         compiled = real in tables.COMPILED
         if state.digest != self.digest or (compiled and attribute_notes(self.attributes, state)):
             # The compiled form takes owner and mode from the source it was made of.
