@@ -101,6 +101,20 @@ health_after() {
   stop failed "$1 does not answer as it should after the change$(last_words)"
 }
 
+# health_endpoint ENDPOINT QUEUE: a server that Postfix now asks answers the telephone. The
+# rehearsal has stand-ins for these: the real ones would learn test mail.
+health_endpoint() {
+  case $1 in
+    unix:/*) [ -S "${1#unix:}" ] ;;
+    unix:*) [ -S "$2/${1#unix:}" ] ;;
+    inet:*)
+      host=${1#inet:} port=${1##*:}
+      host=${host%:*}
+      command -v bash >/dev/null || return 0
+      timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "${host:-127.0.0.1}" "$port" 2>/dev/null 9>&- ;;
+  esac || stop failed "the policy service $1 does not answer, and every mail would wait for it"
+}
+
 # mail_log: the file that Postfix logs to, if it is one.
 mail_log() {
   for log in "$(postconf -h maillog_file 2>/dev/null)" /var/log/mail.log /var/log/maillog; do

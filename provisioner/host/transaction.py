@@ -73,6 +73,8 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
         _after(program, step)
     if plan.activation is not Activation.NONE:
         program.call("activate", _word(plan.activation), plan.postfix_unit, plan.queue_directory)
+        for endpoint in plan.asked:
+            program.call("health_endpoint", endpoint, plan.queue_directory)
         _call_health(program, plan, "health_after")
     for step in plan.steps:
         if step not in backends:

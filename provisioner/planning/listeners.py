@@ -1,10 +1,13 @@
-"""Which listeners a master.cf declares, and what a healthy one does (master(5), smtpd(8))."""
+"""Who must answer when mail service is well: the listeners that master.cf declares, and the
+servers that Postfix asks (master(5), smtpd(8), SMTPD_POLICY_README)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioner.postfix import master_cf
+from provisioner.postfix import main_cf, master_cf
 from provisioner.postfix.master_cf import Service
 
 #: Port names that Postfix and services(5) agree on; any other is looked up on the host.
@@ -40,6 +43,31 @@ def declared(before: str | None, after: str | None) -> tuple[Listener, ...]:
         for service in services.values()
         if service.type == "inet"
     )
+
+
+def asked(
+    before: tuple[str | None, str | None], after: tuple[str | None, str | None]
+) -> tuple[str, ...]:
+    """The policy servers that the settings `after` name and those `before` did not.
+
+    Both are (main.cf, master.cf) texts. Endpoints as Postfix writes them (`inet:host:port`,
+    `unix:path`); one with a `default_action` of its own may be away and is left out.
+    """
+    known = set(_policy_servers(*before))
+    return tuple(dict.fromkeys(each for each in _policy_servers(*after) if each not in known))
+
+
+_POLICY = re.compile(r"check_policy_service[\s,]+(?:\{([^}]*)\}|([^\s,{}]+))")
+
+
+def _policy_servers(main: str | None, master: str | None) -> Iterator[str]:
+    values = [entry.value for entry in main_cf.parse(main or "").parameters.values()]
+    for service in master_cf.parse(master or "").services.values():
+        values += service.settings.values()
+    for match in _POLICY.finditer("\n".join(values)):
+        words = (match[1] or match[2]).replace(",", " ").split()
+        if words and not any(word.startswith("default_action") for word in words[1:]):
+            yield words[0]
 
 
 def _port(name: str) -> str:

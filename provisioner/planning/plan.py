@@ -164,6 +164,8 @@ class HostPlan:
     rival: str = ""
     #: The TCP listeners that must answer after the change.
     listeners: tuple[Listener, ...] = ()
+    #: Policy servers that this change makes Postfix ask, and that must answer.
+    asked: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -120,6 +120,9 @@ def _whole_plan(
         reasons=reasons,
         preconditions=_preconditions(built, observed),
         listeners=listeners.declared(observed.master_text, steps.master_text),
+        asked=listeners.asked(
+            (observed.main_text, observed.master_text), (steps.main_text, steps.master_text)
+        ),
         orphans=() if prune else tuple(orphaned),
         manifest=None if remembered else after,
         secrets=_secrets(desired.resources, changes),
