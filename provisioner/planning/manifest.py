@@ -12,16 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.base import Before, Resource
 from provisioner.resources.observed import Observed
 from provisioner.resources.table import Table
 
 VERSION = 1
-
-_BEFORE: TypeAdapter[Before] = TypeAdapter(Before)
 
 
 def digest_of(value: object) -> str:
@@ -73,10 +69,13 @@ def check(found: object) -> None:
         raise ValueError("a part of it is missing")
     for address, entry in found["resources"].items():
         try:
-            _BEFORE.validate_python(entry["before"], strict=True)
-            Before(**entry["before"])
-        except (TypeError, KeyError, ValidationError):
+            before = Before(**entry["before"])
+        except (TypeError, KeyError):
             raise ValueError(f"what it says of {address!r} makes no sense") from None
+        texts = (before.value, before.digest, before.owner, before.group)
+        sound = isinstance(before.present, bool) and isinstance(before.mode, int | None)
+        if not sound or not all(isinstance(text, str | None) for text in texts):
+            raise ValueError(f"what it says of {address!r} makes no sense")
 
 
 def remembered(manifest: Mapping[str, Any] | None) -> dict[str, Before]:
