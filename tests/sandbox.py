@@ -106,7 +106,8 @@ class Sandbox:
         mount = (
             f"mount -t overlay overlay -o lowerdir={self.root},upperdir={self.upper},"
             f'workdir={self._work} "$1" && mount -t proc proc "$1/proc" && {{ '
-            f'{self.before_chroot or ":"}; }} && shift && {{ chroot {self._merged} "$@"; exit $?; }}'
+            f"{self.before_chroot or ':'}; }} && "
+            f'shift && {{ chroot {self._merged} "$@"; exit $?; }}'
         )
         inside = ["sh", "-c", mount, "sh", str(self._merged), *command]
         return subprocess.run(

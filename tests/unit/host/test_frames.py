@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +78,7 @@ def test_a_watcher_hears_the_same_frames_in_any_chunks(
     heard: list[tuple[str, ...]] = []
     watcher = FrameWatcher(NONCE, heard.append)
     edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         watcher(answer[start:end])
     assert heard == [frame.words for frame in split(answer, NONCE)]
 

@@ -302,7 +302,7 @@ def test_what_postmap_warns_of_is_not_activated(box: Sandbox) -> None:
 
 def test_no_such_owner(box: Sandbox) -> None:
     wanted = File(ORIGIN, "/etc/f", content=b"x", attributes=Attributes("nobody-here"))
-    with pytest.raises(Failed, match="/etc/.*f.*no such owner: nobody-here"):
+    with pytest.raises(Failed, match=r"/etc/.*f.*no such owner: nobody-here"):
         apply(box, plan(box, desired(wanted)))
     assert leftovers(box) == []
 
@@ -475,10 +475,10 @@ def test_odd_things_where_files_are_wanted(any_box: Sandbox) -> None:
     found = plan(any_box, wanted)
     told = {error.message.partition(": ")[2] for error in found.errors}
     assert told == {
-        "/o/fifo is a other, a file is wanted there",
+        "/o/fifo is neither a file nor a directory, a file is wanted there",
         "/o/folder is a directory, a file is wanted there",
-        "/o/dangling is a other, a file is wanted there",
-        "/o/loop is a other, a file is wanted there",
+        "/o/dangling is neither a file nor a directory, a file is wanted there",
+        "/o/loop is neither a file nor a directory, a file is wanted there",
         "/o/to-folder is a directory, a file is wanted there",
     }
 
