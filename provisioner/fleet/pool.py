@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 
 from provisioner.diagnostics import printable
 from provisioner.errors import Failed, HostError, InputError, Unreachable
 from provisioner.fleet.events import (
+    Event,
     HostEnded,
     HostNote,
     HostStarted,
@@ -46,9 +49,15 @@ class Logins:
 
     def __exit__(self, *_: object) -> None:
         for connection in self.kept.values():
-            connection.close()
+            _close(connection)
         self.kept.clear()
         self.transport.close()
+
+
+def _close(connection: Connection) -> None:
+    """A login that ends badly has ended, too, and must not cost its host the outcome."""
+    with suppress(Exception):
+        connection.close()
 
 
 class HostJob:
@@ -79,7 +88,7 @@ class HostJob:
     def disconnect(self) -> None:
         """Close every connection of the job and add up what they cost."""
         for connection in self._open:
-            connection.close()
+            _close(connection)
             self.counters.add(connection.counters)
         self._open.clear()
 
@@ -89,7 +98,7 @@ class HostJob:
     def progress(self, words: tuple[str, ...]) -> None:
         """Turns the host's own step and note frames into events."""
         if len(words) > 1 and words[0] == "step":
-            self.step(" ".join(words[1:3]))
+            self.step(printable(" ".join(words[1:3])))
         elif len(words) > 1 and words[0] == "note":
             self._listener(HostNote(self.target.name, printable(" ".join(words[1:]))))
 
@@ -116,37 +125,55 @@ def run(
     started = time.monotonic()
     heard = _Serialised(listener)
     heard(RunStarted(verb, tuple(target.name for target in targets), run_id))
-    outcomes: dict[str, Outcome] = {}
-    executor = ThreadPoolExecutor(max_workers=max(1, min(forks, len(targets) or 1)))
+    waiting = deque(enumerate(targets))
+    ended: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+
+    def worker() -> None:
+        with suppress(IndexError):  # nobody is waiting any more
+            while True:
+                number, target = waiting.popleft()
+                ended.put((number, _one(target, logins, work, heard)))
+
+    # Daemons: after Ctrl-C a host that hangs does not keep the program from ending.
+    for _ in range(min(forks, len(targets))):
+        threading.Thread(target=worker, daemon=True).start()
+    outcomes: dict[int, Outcome] = {}
     interrupted = False
     try:
-        pending: set[Future[Outcome]] = {
-            executor.submit(_one, target, logins, work, heard) for target in targets
-        }
-        while pending:
-            # A time limit keeps the main thread able to hear Ctrl-C.
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                outcome = future.result()
-                outcomes[outcome.host] = outcome
-                heard(HostEnded(outcome))
+        while len(outcomes) < len(targets):
+            with suppress(Empty):  # a time limit keeps the main thread able to hear Ctrl-C
+                _collect(ended, outcomes, heard, timeout=0.5)
     except KeyboardInterrupt:
         interrupted = True
-        executor.shutdown(wait=False, cancel_futures=True)
-    else:
-        executor.shutdown()
-    ordered = [outcomes[target.name] for target in targets if target.name in outcomes]
+        waiting.clear()
+        with suppress(Empty):
+            while True:
+                _collect(ended, outcomes, heard, timeout=0)
     heard(RunEnded(interrupted, time.monotonic() - started))
+    ordered = [outcomes[number] for number in sorted(outcomes)]
     if interrupted:
         raise Interrupted(ordered)
     return ordered
 
 
+def _collect(
+    ended: SimpleQueue[tuple[int, Outcome]],
+    outcomes: dict[int, Outcome],
+    heard: Listener,
+    *,
+    timeout: float,
+) -> None:
+    """Take one outcome. Raises `Empty` where none comes within `timeout` seconds."""
+    number, outcome = ended.get(timeout=timeout)
+    outcomes[number] = outcome
+    heard(HostEnded(outcome))
+
+
 def _one(target: Target, logins: Logins, work: Work, listener: Listener) -> Outcome:
     started = time.monotonic()
-    listener(HostStarted(target.name))
     job = HostJob(target, logins, listener)
     try:
+        listener(HostStarted(target.name))
         outcome = work(job)
     except HostError as error:
         outcome = Outcome(target.name, status_of(error), error=error)
@@ -154,7 +181,7 @@ def _one(target: Target, logins: Logins, work: Work, listener: Listener) -> Outc
         where = f"{error.mark}: " if error.mark else ""
         refusal = Unreachable(target.name, "connect", f"{where}{error.message}", help=error.help)
         outcome = Outcome(target.name, status_of(refusal), error=refusal)
-    except Exception as error:  # noqa: BLE001 - one host's accident must not end the others
+    except BaseException as error:  # noqa: BLE001 - one host's accident must not end the others
         failure = Failed(
             target.name, "provisioner", f"a fault of this program: {type(error).__name__}: {error}"
         )
@@ -171,12 +198,16 @@ def _one(target: Target, logins: Logins, work: Work, listener: Listener) -> Outc
 
 
 class _Serialised:
-    """One event at a time: renderers need no locks."""
+    """One event at a time: renderers need no locks. None after the end of the run, even
+    where hosts that were let go have more to say."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._lock = threading.Lock()
+        self._over = False
 
-    def __call__(self, event: object) -> None:
+    def __call__(self, event: Event) -> None:
         with self._lock:
-            self._listener(event)  # type: ignore[arg-type]
+            if not self._over:
+                self._listener(event)
+            self._over = isinstance(event, RunEnded)
