@@ -29,7 +29,7 @@ rehearse() {
       return 0
     }
   done
-  unshare --mount --pid --fork true 2>/dev/null || {
+  unshare --mount --pid --fork --kill-child true 2>/dev/null || {
     frame note "not rehearsed: this host allows no namespaces"
     return 0
   }
