@@ -22,6 +22,7 @@ MAIL = {"domains": ["lab.example"], "networks": ["127.0.0.0/8", "[::1]/128"]}
 
 POLICY = {
     "mail": MAIL,
+    "postfix": {"parameters": {"smtpd_error_sleep_time": 0}},
     "hardening": {"limits": {"connections": 30}},
     "content_checks": {
         "header": [

@@ -24,6 +24,7 @@ SUBMISSION = {"dovecot_auth": {}, "submission": {}}
 def policy(lab: Lab, layout: str) -> dict[str, Any]:
     return {
         "mail": MAIL,
+        "postfix": {"parameters": {"smtpd_error_sleep_time": 0}},
         "smtpd_restrictions": {
             "layout": layout,
             "checks": {
