@@ -210,4 +210,4 @@ class _Serialised:
         with self._lock:
             if not self._over:
                 self._listener(event)
-            self._over = isinstance(event, RunEnded)
+            self._over |= isinstance(event, RunEnded)
