@@ -14,7 +14,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from conftest import lacking
+from lacking import lacking
 
 from provisioner.lab import roots
 from provisioner.transport.base import Exchange, FakeConnection, Target
