@@ -134,12 +134,12 @@ def run(
                 number, target = waiting.popleft()
                 ended.put((number, _one(target, logins, work, heard)))
 
-    # Daemons: after Ctrl-C a host that hangs does not keep the program from ending.
-    for _ in range(min(forks, len(targets))):
-        threading.Thread(target=worker, daemon=True).start()
     outcomes: dict[int, Outcome] = {}
     interrupted = False
     try:
+        # Daemons: after Ctrl-C a host that hangs does not keep the program from ending.
+        for _ in range(min(forks, len(targets))):
+            threading.Thread(target=worker, daemon=True).start()
         while len(outcomes) < len(targets):
             with suppress(Empty):  # a time limit keeps the main thread able to hear Ctrl-C
                 _collect(ended, outcomes, heard, timeout=0.5)
