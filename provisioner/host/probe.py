@@ -105,6 +105,8 @@ class _Answer:
         facts, extra = _facts(self._one("facts"))
         if extra.get("uid", "0") != "0":
             raise ValueError("not logged in as root; become root with -b, or log in as root")
+        if facts.missing_tools:
+            return Observed(facts)  # without them, nothing else that it says holds
         paths = self._paths()
         units = {frame.words[1]: _unit(frame.words[2:]) for frame in self._all("unit")}
         _complete("unit", self._asked.units, units)
