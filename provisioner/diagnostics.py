@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from provisioner.marks import Mark
+from provisioner.secrets import masked
 
 #: Longest stretch of a source line that is shown under a message, in characters.
 SNIPPET_WIDTH = 160
@@ -60,16 +61,16 @@ def render(
 ) -> str:
     """The message as a compiler prints it: place, text, the line with a caret, help."""
     where = f"{diagnostic.mark}: " if diagnostic.mark else ""
-    lines = [f"{where}{diagnostic.severity}: {printable(diagnostic.message)}"]
+    lines = [f"{where}{diagnostic.severity}: {printable(masked(diagnostic.message))}"]
     mark = diagnostic.mark
     text = source_line(mark) if mark and mark.line else None
     if mark and text is not None:
-        shown = text[:SNIPPET_WIDTH].replace("\t", " ")
+        shown = masked(text)[:SNIPPET_WIDTH].replace("\t", " ")
         gutter = f"{mark.line:>5} | "
         lines.append(gutter + printable(shown))
         if 0 < mark.column <= len(shown) + 1:
             lead = printable(shown[: mark.column - 1])
             lines.append(" " * (len(gutter) - 2) + "| " + " " * len(lead) + "^")
     if diagnostic.help:
-        lines.append(f"  help: {printable(diagnostic.help)}")
+        lines.append(f"  help: {printable(masked(diagnostic.help))}")
     return "\n".join(lines)

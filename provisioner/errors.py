@@ -23,6 +23,7 @@ from enum import IntEnum
 
 from provisioner.diagnostics import Diagnostic, Severity, printable
 from provisioner.marks import Mark
+from provisioner.secrets import masked
 
 
 class ExitCode(IntEnum):
@@ -96,7 +97,7 @@ class HostError(ProvisionerError):
     exit_code = ExitCode.HOST_FAILED
 
     def __init__(self, host: str, step: str, message: str, *, help: str = "") -> None:  # noqa: A002
-        super().__init__(printable(message), help=help)
+        super().__init__(printable(masked(message)), help=masked(help))
         self.host = host
         self.step = step
 

@@ -26,6 +26,9 @@ class Common:
     user: str | None = None
     private_key: str | None = None
     verbose: int = 0
+    vault_password_files: tuple[str, ...] = ()
+    vault_ids: tuple[str, ...] = ()
+    ask_vault_pass: bool = False
 
 
 _INVENTORY = (
@@ -45,6 +48,26 @@ _INVENTORY = (
         metavar="FILE",
         help="Which hosts get which roles.  [default: site.yml here]",
     ),
+)
+
+#: How what ansible-vault has encrypted is opened.
+VAULT = (
+    click.option(
+        "--vault-password-file",
+        "vault_password_files",
+        multiple=True,
+        metavar="FILE",
+        help="File with a vault password, or a program that prints it; may be repeated.  "
+        "[default: ANSIBLE_VAULT_PASSWORD_FILE]",
+    ),
+    click.option(
+        "--vault-id",
+        "vault_ids",
+        multiple=True,
+        metavar="LABEL@SOURCE",
+        help="The same with a label; SOURCE may also be prompt.",
+    ),
+    click.option("-J", "--ask-vault-pass", is_flag=True, help="Ask for the vault password."),
 )
 
 _CONNECTION = (
@@ -74,6 +97,6 @@ def common(function: F) -> F:
         return function(shared, *arguments, **options)
 
     decorated: Any = gathered
-    for option in reversed((*_INVENTORY, *_CONNECTION)):
+    for option in reversed((*_INVENTORY, *_CONNECTION, *VAULT)):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from provisioner.cli.options import Common
@@ -17,10 +18,13 @@ from provisioner.fleet.pool import Logins
 from provisioner.host.transaction import Owner
 from provisioner.inventory import Host, Inventory, load_inventory
 from provisioner.inventory.identity import Identity, identity
+from provisioner.inventory.opening import Secrets
+from provisioner.inventory.reading import Reader
+from provisioner.inventory.references import vault_from
 from provisioner.inventory.site import RoleRef, Site, default_inventory, find_site, load_site
 from provisioner.planning.planner import Desired
 from provisioner.report.console import print_diagnostic
-from provisioner.roles.desired import desired_states
+from provisioner.roles.desired import UMBRELLA, Findings, desired_states
 from provisioner.roles.loading import RoleLibrary
 from provisioner.secrets import Secret
 from provisioner.transport.base import Target
@@ -54,7 +58,8 @@ def load(options: Common) -> Workspace:
     wrong in it, before any host is contacted."""
     site_path = find_site(Path(), options.site)
     sources = options.sources or (str(default_inventory(site_path)),)
-    inventory = load_inventory(sources, beside=site_path.parent)
+    vault = vault_from(options.vault_password_files, options.vault_ids, ask=options.ask_vault_pass)
+    inventory = load_inventory(sources, beside=site_path.parent, vault=vault)
     site = load_site(site_path)
     for warning in inventory.warnings:
         print_diagnostic(warning)
@@ -64,6 +69,7 @@ def load(options: Common) -> Workspace:
     hosts = _hosts(inventory, site, assigned, options.limit)
     who = identity([Path(source) for source in sources])
     library = RoleLibrary(site_path.parent / "roles")
+    reader = Reader(inventory, Secrets(vault), merged={*library.names(), "mail", UMBRELLA})
     desired = desired_states(
         hosts,
         assigned,
@@ -71,8 +77,9 @@ def load(options: Common) -> Workspace:
         _inventory_facts(who, sources),
         today=datetime.now().astimezone().date(),
         folder=site_path.parent,
+        reader=reader,
     )
-    targets = _targets(hosts, options)
+    targets = _targets(hosts, options, reader)
     return Workspace(inventory, site, hosts, desired, targets, who, bool(options.limit))
 
 
@@ -94,7 +101,7 @@ def _hosts(
     return chosen
 
 
-def _targets(hosts: Sequence[Host], options: Common) -> list[Target]:
+def _targets(hosts: Sequence[Host], options: Common, reader: Reader) -> list[Target]:
     password = None
     if options.ask_become_pass:
         password = Secret(getpass.getpass("sudo password: "))
@@ -104,7 +111,16 @@ def _targets(hosts: Sequence[Host], options: Common) -> list[Target]:
         become=options.become,
         become_password=password,
     )
-    return [target_of(host.name, host.vars, defaults=overrides) for host in hosts]
+    findings = Findings()
+    targets: list[Target] = []
+    for host in hosts:
+        try:
+            read = partial(reader.variable, host)
+            targets.append(target_of(host.name, host.vars, defaults=overrides, read=read))
+        except InputError as error:
+            findings.add(host.name, error.diagnostics())
+    findings.raise_if_any()
+    return targets
 
 
 def _inventory_facts(who: Identity, sources: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provisioner.inventory.merge import flatten, merge_options
+from provisioner.inventory.sealed import SealedMap
 from provisioner.inventory.yamlfile import overlay
 from provisioner.marks import Map
 
@@ -68,6 +69,14 @@ class LayerBook:
 
     def _host_files(self, base: Path, name: str) -> list[Map]:
         return self._files.layers(base, "host_vars", name)
+
+    def ready(self, layers: Layers) -> Layers:
+        """`layers` with encrypted files opened. Raises InputError where one cannot be."""
+        if self._files.sealed:
+            for layer in layers:
+                if isinstance(layer, SealedMap):
+                    layer.unseal()
+        return layers
 
     def flat(self, layers: Layers, shared: int) -> Map:
         """All variables of `layers`; the first `shared` of them are common to many hosts."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from provisioner.diagnostics import Diagnostic
 from provisioner.errors import InputError
 from provisioner.inventory.values import VaultValue
 from provisioner.inventory.yamlfile import overlay
@@ -30,7 +29,7 @@ def merge_options(variable: str, layers: Iterable[Map]) -> Map:
     Mappings merge by key, lists and scalars replace, `{append: [..]}` and
     `{prepend: [..]}` extend the list below. Every value keeps the mark of the place it
     won from. Raises InputError: options that are no mapping, a list extended where
-    there is none, a value that is still encrypted.
+    there is none. Encrypted values and templates are merged as they are written.
     """
     value: Any = None
     mark: Mark | None = None
@@ -44,14 +43,13 @@ def merge_options(variable: str, layers: Iterable[Map]) -> Map:
         closed = isinstance(value, VaultValue)
         raise InputError(
             f'"{variable}" holds the options of a role and is a mapping'
-            + (", but is encrypted" if closed else f"; this is a {_kind(value)}"),
+            + (", not one encrypted value" if closed else f"; this is a {_kind(value)}"),
             mark=mark,
-            help=f'if an inventory needs "{variable}" for something else, put the options of'
+            help="encrypt the values in it, or the whole file"
+            if closed
+            else f'if an inventory needs "{variable}" for something else, put the options of'
             f' the role under "provisioner:"',
         )
-    closed_values = list(_encrypted(value))
-    if closed_values:
-        raise InputError.of(closed_values)
     return value
 
 
@@ -98,21 +96,6 @@ def _extended(below: Any, directive: Map, mark: Mark | None) -> Seq:
         result.extend(part)
         result.marks.extend(getattr(part, "marks", ()))
     return result
-
-
-def _encrypted(value: Any) -> Iterable[Diagnostic]:
-    if isinstance(value, VaultValue):
-        yield Diagnostic(
-            "this value is encrypted and cannot be opened yet",
-            value.mark,
-            "encrypted values cannot be used in role options",
-        )
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _encrypted(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _encrypted(item)
 
 
 def _kind(value: Any) -> str:

@@ -62,8 +62,12 @@ class Host:
 
     @property
     def layers(self) -> Layers:
-        """The mappings that give this host variables, lowest precedence first."""
-        return self._layers
+        """The mappings that give this host variables, lowest precedence first.
+
+        Opens the encrypted files among them, as everything that reads variables does:
+        raises InputError where that cannot be done.
+        """
+        return self._book.ready(self._layers)
 
     @property
     def vars(self) -> Map:
@@ -72,7 +76,7 @@ class Host:
         Shared between hosts: not to be changed.
         """
         if self._vars is None:
-            self._vars = self._book.flat(self._layers, self._shared)
+            self._vars = self._book.flat(self.layers, self._shared)
         return self._vars
 
     def merged(self, variable: str) -> Map:
@@ -81,13 +85,13 @@ class Host:
         Empty where no layer has the variable. Shared between hosts: not to be changed.
         Raises InputError as `merge_options` does.
         """
-        return self._book.merged(variable, self._layers)
+        return self._book.merged(variable, self.layers)
 
     def origins(self, variable: str) -> tuple[Origin, ...]:
         """Every place that sets `variable`, the one that wins first."""
         return tuple(
             Origin(layer[variable], layer.key_marks.get(variable) or layer.marks.get(variable))
-            for layer in reversed(self._layers)
+            for layer in reversed(self.layers)
             if variable in layer
         )
 

@@ -18,6 +18,7 @@ from provisioner.inventory.model import Group, Host, Inventory
 from provisioner.inventory.readfile import VAULT_HEADER, decode, read_bytes
 from provisioner.inventory.script import is_program, read_program
 from provisioner.inventory.varsfiles import VarsFiles
+from provisioner.inventory.vault import Vault
 from provisioner.inventory.yamlgroups import read_yaml_groups
 from provisioner.marks import Mark
 
@@ -36,20 +37,24 @@ _FOREIGN = frozenset({"Makefile", "GNUmakefile", "pytest.ini", "tox.ini", "mypy.
 _YAML_EXTENSIONS = (".yml", ".yaml", ".json")
 
 
-def load_inventory(sources: Sequence[str | Path], beside: Path | None = None) -> Inventory:
+def load_inventory(
+    sources: Sequence[str | Path], beside: Path | None = None, vault: Vault | None = None
+) -> Inventory:
     """Everything that `sources` say, later ones on top of earlier ones.
 
     A source is an INI or YAML file, a directory of such files, or a comma list of
     hosts (`mx1,mx2,`). `group_vars/` and `host_vars/` are read beside each source and
-    in `beside` (the directory of the site file). Raises InputError with all that is
-    wrong: the first fault of each inventory file, every fault of files of variables.
+    in `beside` (the directory of the site file). With a `vault`, encrypted files are opened:
+    inventories at once, files of variables when a host needs them; without one, the latter
+    are left out with a warning. Raises InputError with all that is wrong: the first fault
+    of each inventory file, every fault of files of variables.
     """
     builder = Builder()
     errors: list[Diagnostic] = []
     bases: list[Path] = []
     for source in sources:
         try:
-            base = _read_source(str(source), builder)
+            base = _read_source(str(source), builder, vault)
         except InputError as error:
             errors += error.diagnostics()
             continue
@@ -64,7 +69,7 @@ def load_inventory(sources: Sequence[str | Path], beside: Path | None = None) ->
         raise InputError.of(errors)
     if beside is not None:
         bases.append(beside)
-    return _complete(builder, _last_of_each(bases))
+    return _complete(builder, _last_of_each(bases), vault)
 
 
 def _last_of_each(bases: list[Path]) -> list[Path]:
@@ -72,8 +77,8 @@ def _last_of_each(bases: list[Path]) -> list[Path]:
     return list(reversed(dict.fromkeys(reversed(bases))))
 
 
-def _complete(builder: Builder, bases: list[Path]) -> Inventory:
-    files = VarsFiles()
+def _complete(builder: Builder, bases: list[Path], vault: Vault | None) -> Inventory:
+    files = VarsFiles(vault)
     book = LayerBook(builder, bases, files)
     hosts: dict[str, Host] = {}
     for draft in builder.hosts.values():
@@ -97,21 +102,21 @@ def _complete(builder: Builder, bases: list[Path]) -> Inventory:
     return Inventory(hosts, groups_read, [*builder.warnings, *files.warnings])
 
 
-def _read_source(source: str, builder: Builder) -> Path | None:
+def _read_source(source: str, builder: Builder, vault: Vault | None) -> Path | None:
     """Read one source into `builder`; the directory in which its variables lie."""
     path = Path(os.path.expandvars(source)).expanduser()
     if "," in source and not os.path.lexists(path):
         _read_host_list(source, builder)
         return None
     if path.is_dir():
-        if not _read_directory(path, builder):
+        if not _read_directory(path, builder, vault):
             raise InputError(
                 "no inventory in this directory",
                 mark=Mark(str(path)),
                 help="put a file such as hosts.yml into it, or name another with -i",
             )
         return path
-    _read_file(path, builder)
+    _read_file(path, builder, vault)
     return path.parent
 
 
@@ -124,7 +129,7 @@ def _read_host_list(source: str, builder: Builder) -> None:
                 builder.add_host(host, builder.groups["ungrouped"], None, port)
 
 
-def _read_directory(folder: Path, builder: Builder) -> bool:
+def _read_directory(folder: Path, builder: Builder, vault: Vault | None) -> bool:
     """Read every inventory in `folder`, in the order of their names; whether there is one."""
     found = False
     errors: list[Diagnostic] = []
@@ -140,10 +145,10 @@ def _read_directory(folder: Path, builder: Builder) -> bool:
             continue
         path = folder / name
         if path.is_dir():
-            found = _read_directory(path, builder) or found
+            found = _read_directory(path, builder, vault) or found
             continue
         try:
-            found = _read_file(path, builder, among_others=True) or found
+            found = _read_file(path, builder, vault, among_others=True) or found
         except InputError as error:
             errors += error.diagnostics()
     if errors:
@@ -151,7 +156,9 @@ def _read_directory(folder: Path, builder: Builder) -> bool:
     return found
 
 
-def _read_file(path: Path, builder: Builder, *, among_others: bool = False) -> bool:
+def _read_file(
+    path: Path, builder: Builder, vault: Vault | None, *, among_others: bool = False
+) -> bool:
     """Read one inventory file: a program, YAML by its name, INI by its name, else by what
     it holds.
 
@@ -165,9 +172,7 @@ def _read_file(path: Path, builder: Builder, *, among_others: bool = False) -> b
         read_program(path, builder)
         return True
     if data.startswith(VAULT_HEADER.encode()):
-        raise InputError(
-            "the inventory is encrypted", mark=Mark(file), help="decrypt it: ansible-vault view"
-        )
+        data = (vault or Vault()).open(_lenient(data), Mark(file)).encode()
     if path.suffix == ".toml":
         raise InputError(
             "TOML inventories are not read here",

@@ -23,7 +23,36 @@ class VaultValue:
         return f"VaultValue({self.mark})"
 
 
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """A secret that is kept elsewhere: `!env NAME`, `!file PATH`, `!command [PROGRAM, ...]`.
+
+    `kind` is the tag without its "!"; `arguments` holds the name, the path or the words.
+    """
+
+    kind: str
+    arguments: tuple[str, ...]
+    mark: Mark
+
+
 class UnsafeText(str):
     """Text marked `!unsafe`: never a template, whatever it looks like."""
 
     __slots__ = ()
+
+
+class OddNumber(int):
+    """A whole number that was not written in plain decimal digits: `010`, `22:30`, `0x1f`.
+
+    YAML 1.1 reads them as 8, 1350 and 31; `text` is what its author sees.
+    """
+
+    text: str
+
+    def __new__(cls, value: int, text: str) -> OddNumber:
+        number = super().__new__(cls, value)
+        number.text = text
+        return number
+
+    def __reduce__(self) -> tuple[type[OddNumber], tuple[int, str]]:
+        return (OddNumber, (int(self), self.text))

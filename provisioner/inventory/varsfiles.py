@@ -8,18 +8,28 @@ from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.errors import InputError
 from provisioner.inventory.jsonfile import parse_data
 from provisioner.inventory.readfile import VAULT_HEADER, read_text
+from provisioner.inventory.sealed import SealedMap
 from provisioner.marks import Map, Mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provisioner.inventory.vault import Vault
+
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
 
 
 class VarsFiles:
-    """The variable files of one inventory; each is read once, when first asked for."""
+    """The variable files of one inventory; each is read once, when first asked for.
 
-    def __init__(self) -> None:
+    With a `vault`, encrypted ones are opened when a host needs them; without, they are
+    left out with a warning.
+    """
+
+    def __init__(self, vault: Vault | None = None) -> None:
+        self._vault = vault
+        #: Whether any file is encrypted and waits to be opened.
+        self.sealed = False
         self.warnings: list[Diagnostic] = []
         self.errors: list[Diagnostic] = []
         self._folders: dict[tuple[str, str], Path] = {}
@@ -93,9 +103,17 @@ class VarsFiles:
 
     def _parse(self, path: Path) -> Map | None:
         text = read_text(path)
-        if text.startswith(VAULT_HEADER):
+        if not text.startswith(VAULT_HEADER):
+            return self._variables(text, path)
+        vault = self._vault
+        if vault is None:
             self._warn_once(path, "encrypted as a whole: its variables are not known here")
             return None
+        self.sealed = True
+        mark = Mark(str(path))
+        return SealedMap(text, lambda: self._variables(vault.open(text, mark), path))
+
+    def _variables(self, text: str, path: Path) -> Map | None:
         document = parse_data(text, str(path))
         self.warnings += document.warnings
         value = document.value

@@ -7,6 +7,7 @@ they cost anything, and duplicate keys be told apart from merged ones.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,13 @@ from yaml.resolver import Resolver
 
 from provisioner.diagnostics import Diagnostic, Severity, printable
 from provisioner.errors import InputError
-from provisioner.inventory.values import MAX_NUMBER_BITS, UnsafeText, VaultValue
+from provisioner.inventory.values import (
+    MAX_NUMBER_BITS,
+    OddNumber,
+    SecretReference,
+    UnsafeText,
+    VaultValue,
+)
 from provisioner.inventory.yamlerrors import unhashable, yaml_problem
 from provisioner.marks import Map, Mark, Seq
 
@@ -39,6 +46,9 @@ _CONVERT = {
     "binary": _CONSTRUCTOR.construct_yaml_binary,
 }
 _VAULT_TAGS = ("!vault", "!vault-encrypted")
+_REFERENCE_TAGS = ("!env", "!file")
+_COMMAND_TAG = "!command"
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _MERGE = object()
 
 
@@ -146,6 +156,10 @@ class _Builder:
         if tag in _VAULT_TAGS:
             self._add(_Node(VaultValue(text, mark), mark), event.anchor)
             return
+        if tag in _REFERENCE_TAGS and text:
+            reference = SecretReference(tag[1:], (text,), mark)
+            self._add(_Node(reference, mark), event.anchor)
+            return
         if tag == "!unsafe":
             tag, unsafe = None, True
         if tag is None or tag == "!":
@@ -162,16 +176,14 @@ class _Builder:
             return UnsafeText(text) if unsafe else text
         convert = _CONVERT.get(tag)
         if convert is None:
-            self._error(
-                f"unknown tag {_shown_tag(tag)}",
-                mark,
-                "known here are !vault, !unsafe and YAML's own; quote the value if it is text",
-            )
+            self._error(*_unknown_tag(tag, mark))
             return None
         try:
             value = convert(yaml.ScalarNode(_CORE + tag, text))
             if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
                 raise ValueError
+            if isinstance(value, int) and tag == "int" and not _DECIMAL.fullmatch(text):
+                return OddNumber(value, text)
             return value
         except (ValueError, KeyError, OverflowError, yaml.YAMLError):
             self._error(f'"{text}" is read as a YAML {tag}, but is none', mark, "quote it")
@@ -185,7 +197,7 @@ class _Builder:
         tag = event.tag
         unsafe = (bool(self._stack) and self._stack[-1].unsafe) or tag == "!unsafe"
         known = (None, "!", "!unsafe", _CORE + "map", _CORE + "set", _CORE + "python/dict")
-        if tag not in (known if mapping else (None, "!", "!unsafe", _CORE + "seq")):
+        if tag not in (known if mapping else (None, "!", "!unsafe", _COMMAND_TAG, _CORE + "seq")):
             self._error(
                 f"unknown tag {_shown_tag(tag)} on a {'mapping' if mapping else 'list'}",
                 mark,
@@ -193,6 +205,8 @@ class _Builder:
             )
         container: Map | Seq = Map(mark=mark) if mapping else Seq(mark=mark)
         kind = "set" if tag == _CORE + "set" else "map" if mapping else "seq"
+        if tag == _COMMAND_TAG:
+            kind = "command"
         if event.anchor:
             self._name(event.anchor, None, mark)
         self._stack.append(_Frame(container, mark, event.anchor, unsafe, kind))
@@ -204,10 +218,22 @@ class _Builder:
             value = self._merged(frame, value)
         if frame.kind == "set" and isinstance(value, Map):
             value = Seq(value, mark=frame.mark, marks=value.key_marks.values())
+        if frame.kind == "command":
+            value = self._command(value, frame.mark)
         node = _Node(value, frame.mark, frame.size, frame.height)
         if frame.anchor:
             self._anchors[frame.anchor] = node
         self._attach(node, new=1)
+
+    def _command(self, words: Any, mark: Mark) -> SecretReference:
+        if not words or not all(isinstance(word, str) for word in words):
+            self._error(
+                "!command takes a program and its arguments, each a text",
+                mark,
+                "write !command [pass, show, mail/dnsbl]; quote numbers",
+            )
+            return SecretReference("command", (), mark)
+        return SecretReference("command", tuple(map(str, words)), mark)
 
     def _alias(self, event: Any) -> None:
         mark = self._mark(event)
@@ -265,7 +291,8 @@ class _Builder:
             frame.key = None
 
     def _awaits_key(self) -> bool:
-        return bool(self._stack) and self._stack[-1].kind != "seq" and self._stack[-1].key is None
+        frame = self._stack[-1] if self._stack else None
+        return frame is not None and isinstance(frame.container, Map) and frame.key is None
 
     def _checked_key(self, node: _Node) -> _Node:
         if isinstance(node.value, (Map, Seq)):
@@ -327,6 +354,14 @@ def _implicit_tag(text: str) -> str:
 
 def _shown_tag(tag: str) -> str:
     return "!!" + tag[len(_CORE) :] if tag.startswith(_CORE) else tag
+
+
+def _unknown_tag(tag: str, mark: Mark) -> tuple[str, Mark, str]:
+    advice = "known here are !vault, !env, !file, !command, !unsafe and YAML's own"
+    if tag in (*_REFERENCE_TAGS, _COMMAND_TAG):
+        advice = "write !env NAME, !file PATH or !command [PROGRAM, ARGUMENT]"
+        return f"{tag} cannot stand here like this", mark, advice
+    return f"unknown tag {_shown_tag(tag)}", mark, f"{advice}; quote the value if it is text"
 
 
 def _too_deep(mark: Mark) -> InputError:

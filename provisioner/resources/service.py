@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,9 +12,13 @@ from provisioner.postfix.master_cf import Service
 from provisioner.resources.base import Action, Before, Change, Resource, SetService
 from provisioner.resources.observed import Observed, Request
 from provisioner.resources.parameter import with_real_types
+from provisioner.secrets import MASK
 
 #: The chroot column's value that means: as this host runs its `smtp inet` service.
 HOST_CHROOT = ""
+
+#: In `MasterService.hidden`: the arguments of the program.
+ARGUMENTS = "arguments of the program"
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class MasterService(Resource):
     A `chroot` of `HOST_CHROOT` keeps what the entry has, and in a new entry follows
     the host's own `smtp inet` (distributions differ). A service that stands there
     under a synonym (smtps, submissions, 465) is the same service and keeps its name.
+    `hidden` are names of options whose values are never shown; `ARGUMENTS` among them
+    hides those of the program.
     """
 
     kind: ClassVar[str] = "service"
     service_name: str
     type: str
     service: Service | None
+    hidden: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.service is not None:
@@ -44,6 +51,10 @@ class MasterService(Resource):
     @property
     def key(self) -> tuple[str, str]:
         return (self.service_name, self.type)
+
+    @property
+    def holds_secret(self) -> bool:
+        return bool(self.hidden)
 
     def requests(self) -> Iterable[Request]:
         return ()
@@ -68,8 +79,8 @@ class MasterService(Resource):
             Change(
                 self.address,
                 action,
-                before=None if current is None else _shown(current),
-                after=None if desired is None else _shown(desired),
+                before=None if current is None else _shown(current, self.hidden),
+                after=None if desired is None else _shown(desired, self.hidden),
                 origin=self.origin,
                 notes=edit.notes,
                 effects=(SetService(self.key, desired),),
@@ -86,8 +97,7 @@ class MasterService(Resource):
             like = current or observed.master_cf.get("smtp", "inet")
             chroot = like.chroot if like else "-"
         options = tuple(
-            (name, with_real_types(value, observed))
-            for name, value in self.service.options
+            (name, with_real_types(value, observed)) for name, value in self.service.options
         )
         name = current.name if current else self.service.name
         return replace(self.service, name=name, chroot=chroot, options=options)
@@ -99,9 +109,14 @@ class MasterService(Resource):
         return Before(present=True, value=master_cf.render(current))
 
 
-def _shown(service: Service) -> str:
+def _shown(service: Service, hidden: Collection[str]) -> str:
     """The entry as it may be shown."""
-    options = tuple((name, sensitive.mask(name, value)) for name, value in service.options)
+    options = tuple(
+        (name, MASK if name in hidden else sensitive.mask(name, value))
+        for name, value in service.options
+    )
     arguments = tuple(sensitive.mask_text(argument) for argument in service.arguments)
+    if ARGUMENTS in hidden and arguments:
+        arguments = (MASK,)
     text = master_cf.render(replace(service, options=options, arguments=arguments))
     return "\n".join(printable(line) for line in text.split("\n"))

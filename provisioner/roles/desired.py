@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.errors import InputError
 from provisioner.inventory import Host
+from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import RoleRef
 from provisioner.marks import Map
 from provisioner.planning.planner import Desired
@@ -19,9 +21,11 @@ from provisioner.resources.parameter import Parameter
 from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import ComposeError, Contribution, compose
 from provisioner.resources.strict import StrictMainCf
+from provisioner.roles.hiding import hide
 from provisioner.roles.interface import HostContext, MailFacts
 from provisioner.roles.loading import RoleLibrary
-from provisioner.roles.options import validate
+from provisioner.roles.options import Model, validate
+from provisioner.secrets import collecting
 
 #: A variable that, where it is set, holds all options of all roles (and `mail`), so that
 #: an inventory that already uses a role's name for something else can stay as it is.
@@ -66,22 +70,26 @@ def desired_states(
     *,
     today: date = date.min,
     folder: Path = Path(),
+    reader: Reader | None = None,
 ) -> dict[str, Desired]:
     """What each host is to be, by name; `assigned` are the roles of each.
 
     `today` decides what has expired; `folder` is what files are named relative to.
+    `reader` renders templates and opens secrets; without one, values are taken as written.
     Raises `InputError` with everything that is wrong.
     """
     findings = Findings()
-    about = _Surroundings(today, folder)
+    about = _Surroundings(today, folder, reader)
     states: dict[str, Desired] = {}
     for host in hosts:
         try:
-            resources, warnings = _resources(host, assigned[host.name], library, about)
+            with collecting() as secrets:
+                resources, warnings = _resources(host, assigned[host.name], library, about)
         except InputError as error:
             findings.add(host.name, error.diagnostics())
             continue
-        states[host.name] = Desired(host.name, tuple(resources), identity, tuple(warnings))
+        shown = hide(resources, secrets)
+        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(warnings))
     findings.raise_if_any()
     return states
 
@@ -92,6 +100,7 @@ class _Surroundings:
 
     today: date
     folder: Path
+    reader: Reader | None = None
     _files: dict[str, bytes] = field(default_factory=dict)
 
     def read(self, name: str) -> bytes:
@@ -103,22 +112,20 @@ class _Surroundings:
 def _resources(
     host: Host, roles: Sequence[RoleRef], library: RoleLibrary, about: _Surroundings
 ) -> tuple[list[Resource], list[Diagnostic]]:
-    sources = _sources(host)
-    mail_source = sources("mail")
-    mail, wrong = validate(MailFacts, mail_source, "mail")
+    wrong: list[Diagnostic] = []
+    read = _options_of(host, about.reader)
+    mail_source, mail = _validated(MailFacts, "mail", read, wrong)
     contributions: list[Contribution] = []
     warnings: list[Diagnostic] = []
     for reference in roles:
         role = library.load(reference.name, reference.mark)
-        source = sources(role.name)
-        options, found = validate(role.options, source, role.name)
-        wrong += found
+        source, options = _validated(role.options, role.name, read, wrong)
         if options is None or mail is None:
             continue
         context = HostContext(
             name=host.name,
             groups=tuple(host.groups),
-            variables=host.vars,
+            variables=about.reader.variables(host) if about.reader else host.vars,
             mail=mail,
             role=role.name,
             source=source,
@@ -140,12 +147,28 @@ def _resources(
     return _unique(_composed(contributions)), warnings
 
 
-def _sources(host: Host) -> Any:
-    """How to find a role's options among the host's variables."""
+def _validated(
+    model: type[Model], name: str, read: Callable[[str], Map], wrong: list[Diagnostic]
+) -> tuple[Any, Model | None]:
+    """The options under `name` as written, and validated; what is wrong goes to `wrong`."""
+    try:
+        source = read(name)
+    except InputError as error:
+        wrong += error.diagnostics()
+        return None, None
+    options, found = validate(model, source, name)
+    wrong += found
+    return source, options
+
+
+def _options_of(host: Host, reader: Reader | None) -> Callable[[str], Map]:
+    """How to find the options of a role, by its name, among the host's variables."""
     if UMBRELLA in host.vars:
+        if reader:
+            return partial(reader.options_inside, host, UMBRELLA)
         umbrella = host.merged(UMBRELLA)
         return lambda name: umbrella.get(name, Map())
-    return host.merged
+    return partial(reader.options, host) if reader else host.merged
 
 
 def _composed(contributions: Iterable[Contribution]) -> list[Resource]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
-from provisioner.inventory.values import UnsafeText, VaultValue
+from provisioner.inventory.values import SecretReference, UnsafeText, VaultValue
 from provisioner.marks import Mark, find_mark
 from provisioner.secrets import Secret
 from provisioner.transport.base import Target
@@ -15,7 +15,7 @@ from provisioner.transport.shell import is_user_name
 from provisioner.transport.sshargs import parse_ssh_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 #: Each setting's variables. As in Ansible, where several are set the last one counts.
 VARIABLES = {
@@ -64,45 +64,54 @@ def target_of(
     vars: Mapping[str, Any],  # noqa: A002 - the field's own word
     *,
     defaults: Overrides = Overrides(),
+    read: Callable[[str], Any] | None = None,
 ) -> Target:
     """Where host `name` is and how to get in, from its variables.
 
-    Only what is needed is read: a sudo password that cannot be opened is no error on
-    a host that does not become. Raises `InputError` at the variable's place.
+    `read` gives a variable's value rendered and opened; without it, templates and encrypted
+    values are errors. Only what is needed is read: a sudo password that cannot be opened
+    is no error on a host that does not become. Raises `InputError` at the variable's place.
     """
-    read = _Reader(name, vars)
-    connection = read.connection(defaults.connection)
-    become = read.flag("become", defaults.become)
-    become_user = read.user("become_user") or defaults.become_user
+    reader = _Reader(name, vars, read)
+    connection = reader.connection(defaults.connection)
+    become = reader.flag("become", defaults.become)
+    become_user = reader.user("become_user") or defaults.become_user
     if become:
-        read.method()
+        reader.method()
     return Target(
         name=name,
-        address=read.text("address") or name,
-        port=read.port() or defaults.port,
-        user=read.text("user") or defaults.user,
-        password=(read.secret("password") or defaults.password) if connection == "ssh" else None,
-        private_key_file=read.text("private_key_file") or defaults.private_key_file,
+        address=reader.text("address") or name,
+        port=reader.port() or defaults.port,
+        user=reader.text("user") or defaults.user,
+        password=(reader.secret("password") or defaults.password) if connection == "ssh" else None,
+        private_key_file=reader.text("private_key_file") or defaults.private_key_file,
         become=become,
         become_user=become_user,
-        become_password=(read.secret("become_password") or defaults.become_password)
+        become_password=(reader.secret("become_password") or defaults.become_password)
         if become
         else None,
         connection=connection,
-        options=read.ssh_options() if connection == "ssh" else (),
+        options=reader.ssh_options() if connection == "ssh" else (),
     )
 
 
 class _Reader:
     """Typed access to one host's connection variables."""
 
-    def __init__(self, name: str, variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, variables: Mapping[str, Any], read: Callable[[str], Any] | None
+    ) -> None:
         self._name = name
         self._vars = variables
+        self._read = read
 
     def _find(self, setting: str) -> tuple[str, Any]:
         names = [each for each in VARIABLES[setting] if self._vars.get(each) is not None]
-        return (names[-1], self._vars[names[-1]]) if names else (VARIABLES[setting][0], None)
+        return (names[-1], self._value(names[-1])) if names else (VARIABLES[setting][0], None)
+
+    def _value(self, variable: str) -> Any:
+        value = self._vars.get(variable)
+        return self._read(variable) if self._read and value is not None else value
 
     def _error(self, variable: str, problem: str, advice: str = "") -> InputError:
         return InputError(
@@ -113,12 +122,13 @@ class _Reader:
         return find_mark(self._vars, [variable])
 
     def _plain(self, variable: str, value: Any) -> str:
-        if isinstance(value, VaultValue):
-            raise self._error(variable, "is encrypted by ansible-vault, and cannot be opened")
+        if isinstance(value, (VaultValue, SecretReference)):
+            raise self._error(variable, "is a secret, and cannot be opened here")
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self._error(variable, f"must be a text, not {type(value).__name__}")
         text = str(value)
-        if ("{{" in text or "{%" in text) and not isinstance(value, UnsafeText):
+        braces = ("{{" in text or "{%" in text) and not isinstance(value, UnsafeText)
+        if braces and not self._read:
             raise self._error(
                 variable,
                 "is a template, and connection variables are taken as they are written",
@@ -194,7 +204,7 @@ class _Reader:
     def ssh_options(self) -> tuple[tuple[str, str], ...]:
         found: list[tuple[str, str]] = []
         for variable in SSH_ARGS:
-            value = self._vars.get(variable)
+            value = self._value(variable)
             if value is not None:
                 text = self._plain(variable, value)
                 found += parse_ssh_args(text, variable, self._mark(variable))

@@ -79,7 +79,7 @@ def test_overrides_count_where_no_variable_does():
         ("ansible_become_user", "a b", "is not a user name"),
         ("ansible_become_user", "x;reboot", "is not a user name"),
         ("ansible_connection", "winrm", "only ssh and local"),
-        ("ansible_password", VaultValue("$ANSIBLE_VAULT"), "encrypted by ansible-vault"),
+        ("ansible_password", VaultValue("$ANSIBLE_VAULT"), "is a secret"),
         ("ansible_ssh_common_args", "-o Nonsense=1", "ssh option Nonsense is not supported"),
     ],
 )
