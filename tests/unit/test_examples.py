@@ -46,7 +46,9 @@ def desired(folder: Path) -> dict[str, Desired]:
     assert site.idle(inventory) == []
     assigned = site.assign(inventory)
     library = RoleLibrary(folder / "roles")
-    return desired_states(list(inventory.hosts.values()), assigned, library, {"id": "example"})
+    return desired_states(
+        list(inventory.hosts.values()), assigned, library, {"id": "example"}, folder=folder
+    )
 
 
 def stock_host(wanted: Desired) -> Observed:
