@@ -10,7 +10,9 @@ from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import listeners, manifest, orphans, soundness
 from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
+from provisioner.postfix import activation, main_cf
 from provisioner.postfix.activation import Activation
+from provisioner.postfix.version import Version
 from provisioner.resources.base import Action, Change, InstallPackages, Resource
 from provisioner.resources.observed import Observed, Request
 from provisioner.resources.restriction import RestrictionList
@@ -91,6 +93,7 @@ def _whole_plan(
     if faults:
         return replace(base, errors=tuple(faults))
     level, reasons = _activation(changes)
+    level, reasons = _through_references(level, reasons, observed, steps.main_text)
     wanted = manifest.activated(steps.main_text, steps.master_text, desired.resources, observed)
     pending = _pending(observed, wanted)
     if pending and pending.activation > level:
@@ -163,6 +166,24 @@ def _activation(changes: Iterable[Change]) -> tuple[Activation, tuple[str, ...]]
     return level, tuple(
         dict.fromkeys(change.reason for change in asked if change.activation is level)
     )
+
+
+def _through_references(
+    level: Activation, reasons: tuple[str, ...], observed: Observed, after: str | None
+) -> tuple[Activation, tuple[str, ...]]:
+    """What is needed because a parameter refers to one that changes: a new myhostname moves
+    the sockets of `inet_interfaces = $myhostname`."""
+    if observed.main_cf is None or after is None:
+        return level, reasons
+    now = {name: entry.value for name, entry in observed.main_cf.parameters.items()}
+    then = {name: entry.value for name, entry in main_cf.parse(after).parameters.items()}
+    if now == then:
+        return level, reasons
+    version = Version.parse(observed.facts.postfix_version)
+    for _, needed, reason in activation.for_settings(now, then, version):
+        if needed > level:
+            level, reasons = needed, (reason,)
+    return level, reasons
 
 
 def _pending(observed: Observed, wanted: Mapping[str, str]) -> Change | None:
