@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provisioner.cli.options import vault_options
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from provisioner.diagnostics import Diagnostic
     from provisioner.inventory import Host, Inventory
     from provisioner.inventory.site import Site
+    from provisioner.inventory.vault import Vault
 
 _UMBRELLA = ("mail", "provisioner")
 
@@ -43,6 +46,7 @@ _UMBRELLA = ("mail", "provisioner")
     "--origins", is_flag=True, help="With --host: where each value comes from, what it overrode."
 )
 @click.option("--graph", is_flag=True, help="Groups and hosts as a tree.")
+@vault_options
 def inventory(
     sources: tuple[str, ...],
     limit: str | None,
@@ -51,15 +55,23 @@ def inventory(
     host_name: str | None,
     origins: bool,
     graph: bool,
+    vault_password_files: tuple[str, ...],
+    vault_ids: tuple[str, ...],
+    ask_vault_pass: bool,
 ) -> None:
-    """Show hosts, groups and variables; no host is contacted."""
+    """Show hosts, groups and variables; no host is contacted.
+
+    Values are shown as they are written: templates unrendered, secrets closed.
+    """
     if sum((as_list, graph, host_name is not None)) > 1:
         raise click.UsageError("--list, --host and --graph exclude each other")
     if origins and host_name is None:
         raise click.UsageError("--origins goes with --host NAME")
     from provisioner.inventory import export
+    from provisioner.inventory.references import vault_from
 
-    loaded, site = _load(sources, site_file)
+    vault = vault_from(vault_password_files, vault_ids, ask=ask_vault_pass)
+    loaded, site = _load(sources, site_file, vault)
     _warn(loaded.warnings)
     if host_name is not None:
         host = _one_host(loaded, host_name)
@@ -84,7 +96,9 @@ def inventory(
         _print(line)
 
 
-def _load(sources: tuple[str, ...], site_file: Path | None) -> tuple[Inventory, Site | None]:
+def _load(
+    sources: tuple[str, ...], site_file: Path | None, vault: Vault
+) -> tuple[Inventory, Site | None]:
     from provisioner.inventory import load_inventory
     from provisioner.inventory.site import SITE_NAMES, default_inventory, find_site, load_site
 
@@ -93,7 +107,8 @@ def _load(sources: tuple[str, ...], site_file: Path | None) -> tuple[Inventory, 
     site = load_site(path) if path else None
     beside = path.parent if path else None
     chosen: Sequence[str | Path] = sources or [default_inventory(path or Path(SITE_NAMES[0]))]
-    return load_inventory(chosen, beside), site
+    # Without a password, encrypted files of variables are left out with a warning.
+    return load_inventory(chosen, beside, vault if vault else None), site
 
 
 def _one_host(loaded: Inventory, name: str) -> Host:

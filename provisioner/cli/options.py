@@ -70,6 +70,15 @@ VAULT = (
     click.option("-J", "--ask-vault-pass", is_flag=True, help="Ask for the vault password."),
 )
 
+
+def vault_options(function: F) -> F:
+    """Adds the options about vaults alone."""
+    decorated: Any = function
+    for option in reversed(VAULT):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
 _CONNECTION = (
     click.option(
         "-f",

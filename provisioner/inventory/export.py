@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from provisioner.inventory.values import UnsafeText, VaultValue
+from provisioner.inventory.sealed import SealedMap
+from provisioner.inventory.values import SecretReference, UnsafeText, VaultValue
 from provisioner.marks import Map
+from provisioner.secrets import MASK, SecretText
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from provisioner.inventory.model import Host, Inventory
+    from provisioner.inventory.model import Host, Inventory, Origin
 
 #: Variables that Ansible itself sets; what an inventory says about them is not printed.
 _INTERNAL = frozenset(
@@ -55,8 +57,27 @@ def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[s
 
 
 def host_variables(host: Host) -> dict[str, Any]:
-    """The host's variables as plain JSON values, without those that Ansible sets itself."""
-    return {json_key(key): plain(value) for key, value in host.vars.items() if key not in _INTERNAL}
+    """The host's variables as plain JSON values, without those that Ansible sets itself.
+
+    Encrypted values stay as they are written; what is out of an encrypted file is `***`.
+    """
+    sealed = _sealed(host)
+    return {
+        json_key(key): MASK if key in sealed else plain(value)
+        for key, value in host.vars.items()
+        if key not in _INTERNAL
+    }
+
+
+def _sealed(host: Host) -> set[str]:
+    """The variables whose values come out of encrypted files, which are not shown."""
+    names: set[str] = set()
+    for layer in host.layers:
+        if isinstance(layer, SealedMap):
+            names |= layer.keys()
+        elif names:
+            names -= layer.keys()
+    return names
 
 
 def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:
@@ -68,8 +89,8 @@ def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in host.vars:
         first, *rest = host.origins(name)
-        entry: dict[str, Any] = {"value": plain(first.value), "origin": str(first.mark or "")}
-        overridden = [{"value": plain(o.value), "origin": str(o.mark or "")} for o in rest]
+        entry: dict[str, Any] = {"value": _shown(first), "origin": str(first.mark or "")}
+        overridden = [{"value": _shown(each), "origin": str(each.mark or "")} for each in rest]
         if name in merged and isinstance(first.value, Map):
             options = host.merged(name)
             entry["value"] = plain(options)
@@ -78,6 +99,10 @@ def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:
             entry["overrides"] = overridden
         result[json_key(name)] = entry
     return result
+
+
+def _shown(origin: Origin) -> Any:
+    return MASK if origin.sealed else plain(origin.value)
 
 
 def _leaves(options: Map, path: str) -> Iterator[tuple[str, str]]:
@@ -122,6 +147,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, VaultValue):
         return {"__ansible_vault": value.ciphertext}
+    if isinstance(value, (SecretText, SecretReference)):
+        return MASK
     if isinstance(value, UnsafeText):
         return {"__ansible_unsafe": str(value)}
     if isinstance(value, datetime.date):  # datetime is one, too

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provisioner.inventory.patterns import PatternMatcher
+from provisioner.inventory.sealed import SealedMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +30,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One place that gives a variable a value."""
+    """One place that gives a variable a value; `sealed`: it is in an encrypted file."""
 
     value: Any
     mark: Mark | None
+    sealed: bool = False
 
 
 class Host:
@@ -90,7 +92,11 @@ class Host:
     def origins(self, variable: str) -> tuple[Origin, ...]:
         """Every place that sets `variable`, the one that wins first."""
         return tuple(
-            Origin(layer[variable], layer.key_marks.get(variable) or layer.marks.get(variable))
+            Origin(
+                layer[variable],
+                layer.key_marks.get(variable) or layer.marks.get(variable),
+                isinstance(layer, SealedMap),
+            )
             for layer in reversed(self.layers)
             if variable in layer
         )
