@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from provisioner.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,10 +44,9 @@ POLICY: dict[str, Any] = {
         },
     },
     "access_maps": {"client": {"entries": {"80.218.40.251": "REJECT"}}},
-    "submission": {"sasl": {"type": "dovecot", "path": "private/auth"}},
 }
 
-ROLES = ("postfix", "smtpd_restrictions", "access_maps", "submission")
+ROLES = ("postfix", "smtpd_restrictions", "access_maps", "dovecot_auth", "submission")
 
 #: One parameter and nothing else: for tests of how things are done, not of what.
 SMALL: dict[str, Any] = {"postfix": {"parameters": {"disable_vrfy_command": True}}}
@@ -88,14 +91,10 @@ class Site:
         """The role postfix alone, with these parameters."""
         self.say({"postfix": {"parameters": parameters}}, ["postfix"])
 
-    def command(self, *arguments: str) -> list[str]:
-        verb, *rest = arguments
-        return [sys.executable, "-m", "provisioner", verb, "-i", "hosts.yml", *rest]
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The program, running. In a process group of its own, as a shell would start it."""
+    def start(self, verb: str, *arguments: str) -> subprocess.Popen[str]:
+        """The program as a process. In a process group of its own, as a shell starts it."""
         return subprocess.Popen(
-            self.command(*arguments),
+            [sys.executable, "-m", "provisioner", verb, "-i", "hosts.yml", *arguments],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,9 +104,17 @@ class Site:
             env=environment(),
         )
 
-    def run(self, *arguments: str, code: int | None = None) -> Done:
-        """Run the program to its end; with `code`, that is how it must end."""
-        return finish(self.start(*arguments), code)
+    def run(self, verb: str, *arguments: str, code: int | None = None) -> Done:
+        """Run a command line to its end in this process, which saves starting one; with
+        `code`, that is how it must end."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            ended = main.run([verb, "-i", "hosts.yml", *arguments])
+        return checked(Done(ended, out.getvalue(), err.getvalue()), code)
 
     def plan(self, *arguments: str, code: int | None = None) -> Done:
         return self.run("plan", *arguments, code=code)
@@ -145,8 +152,12 @@ def finish(process: subprocess.Popen[str], code: int | None = None) -> Done:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
-    done = Done(process.returncode, out, err)
-    assert "Traceback" not in err, err
+    return checked(Done(process.returncode, out, err), code)
+
+
+def checked(done: Done, code: int | None) -> Done:
+    """`done`, if it ended without a traceback, and with `code` if that is given."""
+    assert "Traceback" not in done.err, done.err
     if code is not None:
         assert done.code == code, f"exit {done.code}, not {code}\n{done.said}"
     return done
@@ -193,7 +204,7 @@ def state(lab: Lab, host: Host, *folders: str) -> dict[str, str]:
 def leftovers(lab: Lab, host: Host) -> str:
     """Files that only a running transaction may have."""
     return lab.exec(
-        host, "find /etc /var/lib/provisioner -name '*.provisioner-*' -o -name '*.new'"
+        host, "find /etc /var/lib -name '*.provisioner-*' -o -path '/var/lib/provisioner/*.new'"
     ).stdout
 
 
@@ -210,13 +221,6 @@ def postconf(lab: Lab, host: Host) -> dict[str, str]:
     """`postconf -n` as Postfix itself prints it."""
     lines = lab.exec(host, "postconf -n").stdout.splitlines()
     return {name.strip(): value.strip() for name, _, value in (x.partition("=") for x in lines)}
-
-
-def start_dovecot(lab: Lab, host: Host) -> None:
-    """Have Dovecot check passwords for Postfix, as the policy says."""
-    listener = "unix_listener /var/spool/postfix/private/auth {\n mode = 0660\n user = postfix\n}\n"
-    write(lab, host, "/etc/dovecot/conf.d/99-lab.conf", f"service auth {{\n{listener}}}\n")
-    lab.exec(host, "systemctl start dovecot")
 
 
 # ---- mail, from outside -------------------------------------------------------------------
@@ -237,3 +241,40 @@ def rcpt(
         assert session.mail("someone@lab.example")[0] == 250
         code, text = session.rcpt(recipient)
     return code, text.decode()
+
+
+# ---- one host for many small tests --------------------------------------------------------
+
+
+class Bench:
+    """One host whose Postfix configuration is made stock again between tests, in a moment."""
+
+    def __init__(self, lab: Lab, host: Host) -> None:
+        self.lab = lab
+        self.host = host
+        lab.exec(host, "cp -a /etc/postfix /root/stock-postfix")
+
+    def renew(self) -> None:
+        """Stock configuration, nothing managed, Postfix running."""
+        self.chattr("-ia", ".", "main.cf", check=False)
+        self.sh(
+            "umount -q /etc/postfix/* /etc/postfix /var/lib/provisioner /var/lib /mnt;"
+            "rm -rf /etc/postfix /etc/mail-real /var/lib/provisioner &&"
+            "cp -a /root/stock-postfix /etc/postfix &&"
+            "if postfix status 2>/dev/null; then postfix reload; else postfix start; fi"
+        )
+
+    def chattr(self, *arguments: str, check: bool = True) -> None:
+        """chattr(1) in /etc/postfix: from outside, for a container may not."""
+        folder = f"/proc/{self.lab.machine(self.host).leader()}/root/etc/postfix"
+        subprocess.run(["chattr", *arguments], cwd=folder, check=check, capture_output=True)
+
+    def main_cf(self) -> str:
+        return read(self.lab, self.host, "/etc/postfix/main.cf")
+
+    def write_main_cf(self, text: str | bytes) -> None:
+        write(self.lab, self.host, "/etc/postfix/main.cf", text)
+
+    def sh(self, script: str) -> str:
+        """What a shell script prints on the host; fails where it fails."""
+        return self.lab.exec(self.host, script).stdout

@@ -15,7 +15,6 @@ from support import (
     postconf,
     rcpt,
     read,
-    start_dovecot,
     state,
 )
 
@@ -113,7 +112,6 @@ def test_stock_host_to_policy_and_no_more(lab: Lab, host: Host, tmp_path: Path) 
 def test_submission_as_mail_programs_meet_it(lab: Lab, host: Host, tmp_path: Path) -> None:
     site = Site(lab, tmp_path, host)
     site.apply()
-    start_dovecot(lab, host)
     accept_any = ssl.create_default_context()
     accept_any.check_hostname = False
     accept_any.verify_mode = ssl.CERT_NONE
