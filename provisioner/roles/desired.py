@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from provisioner.diagnostics import Diagnostic
+from provisioner.diagnostics import Diagnostic, nearest
 from provisioner.errors import InputError
 from provisioner.inventory import Host
 from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import RoleRef
-from provisioner.marks import Map
+from provisioner.marks import Map, Mark, find_mark
 from provisioner.planning.planner import Desired
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
@@ -22,8 +22,8 @@ from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import ComposeError, Contribution, compose
 from provisioner.resources.strict import StrictMainCf
 from provisioner.roles.hiding import hide
-from provisioner.roles.interface import HostContext, MailFacts
-from provisioner.roles.loading import RoleLibrary
+from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
+from provisioner.roles.loading import Role, RoleLibrary, line_of
 from provisioner.roles.options import Model, validate
 from provisioner.secrets import collecting
 
@@ -112,7 +112,7 @@ class _Surroundings:
 def _resources(
     host: Host, roles: Sequence[RoleRef], library: RoleLibrary, about: _Surroundings
 ) -> tuple[list[Resource], list[Diagnostic]]:
-    wrong: list[Diagnostic] = []
+    wrong = list(_strangers(host, library))
     read = _options_of(host, about.reader)
     mail_source, mail = _validated(MailFacts, "mail", read, wrong)
     contributions: list[Contribution] = []
@@ -136,15 +136,53 @@ def _resources(
             warnings=warnings,
         )
         try:
-            contributions += role.resources(options, context)
+            contributions += _contributed(role, options, context)
         except ValueError as error:
             # What a resource refuses to hold was read from the option last asked for.
             wrong.append(Diagnostic(f"{role.name}: {error}", context.last_origin.mark))
         except InputError as error:
             wrong += error.diagnostics()
+        except Exception as error:  # a user's module may raise anything
+            mark = Mark(role.file, line_of(error, role.file))
+            message = f"role {role.name}: {type(error).__name__}: {error}"
+            wrong.append(Diagnostic(message, mark))
     if wrong:
         raise InputError.of(wrong)
     return _unique(_composed(contributions)), warnings
+
+
+def _contributed(role: Role, options: RoleOptions, host: HostContext) -> list[Contribution]:
+    """What the role contributes. Raises `InputError` for what is no contribution."""
+    found: Any = role.resources(options, host)
+    if found is None:
+        raise InputError(
+            f"role {role.name}: resources() gives nothing",
+            mark=Mark(role.file),
+            help="yield resources, or return a list of them",
+        )
+    contributed = list(found)
+    for each in contributed:
+        if not isinstance(each, Contribution):
+            raise InputError(
+                f"role {role.name}: {repr(each)[:80]} is no resource", mark=Mark(role.file)
+            )
+    return contributed
+
+
+def _strangers(host: Host, library: RoleLibrary) -> Iterator[Diagnostic]:
+    """Names under the umbrella that are no roles: what stands there would have no effect."""
+    if UMBRELLA not in host.vars:
+        return
+    umbrella = host.merged(UMBRELLA)
+    known = [*library.names(), "mail"]
+    for name in umbrella:
+        if name not in known:
+            near = nearest(str(name), known)
+            yield Diagnostic(
+                f"{UMBRELLA}.{name}: there is no such role",
+                find_mark(umbrella, (name,), key=True),
+                f"did you mean {near}?" if near else f"the roles are {', '.join(known[:-1])}",
+            )
 
 
 def _validated(

@@ -94,7 +94,7 @@ def _load_file(name: str, file: Path, mark: Mark | None) -> Role:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = _line_of(error, str(file))
+        line = line_of(error, str(file))
         raise InputError(
             f"role {name}: {type(error).__name__}: {error}", mark=Mark(str(file), line)
         ) from error
@@ -110,7 +110,7 @@ def _load_file(name: str, file: Path, mark: Mark | None) -> Role:
     return Role(name, file.parent, options, resources, summary)
 
 
-def _line_of(error: BaseException, file: str) -> int:
+def line_of(error: BaseException, file: str) -> int:
     """The line of `file` that the error came from, 0 if none."""
     if isinstance(error, SyntaxError) and error.filename == file:
         return error.lineno or 0

@@ -51,7 +51,8 @@ def _diagnostics(
     """One finding a place: pydantic reports every member of a union that did not fit."""
     places: dict[tuple[Any, ...], list[Any]] = {}
     for error in errors:
-        places.setdefault(_real_path(source, error["loc"]), []).append(error)
+        path = _real_path(source, error["loc"], missing=error["type"] == "missing")
+        places.setdefault(path, []).append(error)
     return [_diagnostic(model, source, label, path, found) for path, found in places.items()]
 
 
@@ -94,15 +95,15 @@ def _advice(value: Any, wanted: Iterable[str]) -> str:
     return "put it in quotes" if isinstance(value, int) else ""
 
 
-def _real_path(source: Any, location: Iterable[Any]) -> tuple[Any, ...]:
+def _real_path(source: Any, location: Iterable[Any], *, missing: bool) -> tuple[Any, ...]:
     """The steps of a pydantic location that exist in the data; it also names the members
-    of unions it tried, which nobody wrote."""
+    of unions it tried, which nobody wrote. The last step of a `missing` option is kept."""
     path: list[Any] = []
     node = source
     steps = list(location)
     for number, step in enumerate(steps):
         last = number == len(steps) - 1
-        if isinstance(node, Mapping) and (step in node or last):
+        if isinstance(node, Mapping) and (step in node or (last and missing)):
             path.append(step)
             node = node.get(step)
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from provisioner.errors import InputError
 from provisioner.marks import Mark
+from provisioner.roles.loading import line_of
 
 
 @lru_cache(maxsize=64)
@@ -30,8 +31,11 @@ def render(folder: Path, name: str, values: Mapping[str, Any]) -> bytes:
     try:
         text = _environment(folder).get_template(name).render(values)
     except TemplateError as error:
-        line = getattr(error, "lineno", None) or 0
-        raise InputError(
-            f"template {name}: {error.message or error}", mark=Mark(str(folder / name), line)
-        ) from error
+        file = str(folder / name)
+        line = getattr(error, "lineno", None) or line_of(error, file)
+        raise InputError(f"template {name}: {error.message or error}", mark=Mark(file, line)) from error
+    except Exception as error:  # an expression may raise anything
+        file = str(folder / name)
+        message = f"template {name}: {type(error).__name__}: {error}"
+        raise InputError(message, mark=Mark(file, line_of(error, file))) from error
     return text.encode("utf-8", "surrogateescape")
