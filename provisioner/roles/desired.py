@@ -142,7 +142,7 @@ def _resources(
             wrong.append(Diagnostic(f"{role.name}: {error}", context.last_origin.mark))
         except InputError as error:
             wrong += error.diagnostics()
-        except Exception as error:  # a user's module may raise anything
+        except Exception as error:  # noqa: BLE001 - a user's module may raise anything
             mark = Mark(role.file, line_of(error, role.file))
             message = f"role {role.name}: {type(error).__name__}: {error}"
             wrong.append(Diagnostic(message, mark))

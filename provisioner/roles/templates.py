@@ -33,7 +33,8 @@ def render(folder: Path, name: str, values: Mapping[str, Any]) -> bytes:
     except TemplateError as error:
         file = str(folder / name)
         line = getattr(error, "lineno", None) or line_of(error, file)
-        raise InputError(f"template {name}: {error.message or error}", mark=Mark(file, line)) from error
+        message = f"template {name}: {error.message or error}"
+        raise InputError(message, mark=Mark(file, line)) from error
     except Exception as error:  # an expression may raise anything
         file = str(folder / name)
         message = f"template {name}: {type(error).__name__}: {error}"
