@@ -29,7 +29,7 @@ ACTIONS = {
 #: Actions that end the list and accept.
 ACCEPTING = frozenset({"OK", "RELAY", "PERMIT"})
 _CODE = re.compile(r"[45]\d\d")
-_CODE_TEXT = re.compile(r"[45]\d\d([ \t]+[45]\.\d{1,3}\.\d{1,3})?[ \t]+\S.*")
+_CODE_TEXT = re.compile(r"[45]\d\d[ \t]+(?![45]\.\d{1,3}\.\d{1,3}[ \t]*$)\S.*")
 _BRACKETS = re.compile(r"\[(.*)\]")
 
 
