@@ -128,7 +128,7 @@ def _whole_plan(
         ),
         orphans=() if prune else tuple(orphaned),
         manifest=None if remembered else after,
-        secrets=_secrets(desired.resources, changes),
+        secrets=_secrets(desired.resources, changes, None if remembered else after),
         unchanged=len({r.address for r in desired.resources} - {c.address for c in changes}),
     )
 
@@ -151,9 +151,14 @@ def _differences(
     return changes, errors
 
 
-def _secrets(resources: Iterable[Resource], changes: Iterable[Change]) -> tuple[str, ...]:
-    """The changes whose steps carry a secret to the host."""
+def _secrets(
+    resources: Iterable[Resource], changes: Iterable[Change], after: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """The changes whose steps carry a secret to the host, and what it is to remember of
+    one that stands there already."""
     touched = {change.address for change in changes}
+    entries = (after or {}).get("resources", {})
+    touched |= {address for address, entry in entries.items() if entry["before"].get("value")}
     return tuple(r.address for r in resources if r.holds_secret and r.address in touched)
 
 

@@ -21,7 +21,7 @@ from provisioner.resources.parameter import Parameter
 from provisioner.resources.requirement import Requirement
 from provisioner.resources.restriction import ComposeError, Contribution, compose
 from provisioner.resources.strict import StrictMainCf
-from provisioner.roles.hiding import hide
+from provisioner.roles.hiding import hide, hide_texts
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
 from provisioner.roles.loading import Role, RoleLibrary, line_of
 from provisioner.roles.options import Model, validate
@@ -86,10 +86,10 @@ def desired_states(
             with collecting() as secrets:
                 resources, warnings = _resources(host, assigned[host.name], library, about)
         except InputError as error:
-            findings.add(host.name, error.diagnostics())
+            findings.add(host.name, hide_texts(error.diagnostics(), secrets))
             continue
-        shown = hide(resources, secrets)
-        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(warnings))
+        shown, said = hide(resources, secrets), hide_texts(warnings, secrets)
+        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(said))
     findings.raise_if_any()
     return states
 

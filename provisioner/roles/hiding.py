@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from provisioner.diagnostics import Diagnostic
 from provisioner.resources.base import Resource
 from provisioner.resources.file import File
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.restriction import RestrictionList
 from provisioner.resources.service import ARGUMENTS, MasterService
 from provisioner.resources.table import Table
-from provisioner.secrets import pattern_of
+from provisioner.secrets import MASK, pattern_of
 
 _ALL = r"(?s).+"
 
@@ -26,6 +27,17 @@ def hide(resources: Iterable[Resource], secrets: Iterable[str]) -> list[Resource
     """`resources`, those that hold one of `secrets` marked so that they do not show it."""
     pattern = pattern_of(secrets)
     return [_hidden(each, pattern) if pattern else each for each in resources]
+
+
+def hide_texts(found: Iterable[Diagnostic], secrets: Iterable[str]) -> list[Diagnostic]:
+    """What roles and options complain of, the secrets in it masked."""
+    pattern = pattern_of(secrets)
+    if pattern is None:
+        return list(found)
+    return [
+        replace(each, message=pattern.sub(MASK, each.message), help=pattern.sub(MASK, each.help))
+        for each in found
+    ]
 
 
 def _hidden(resource: Resource, pattern: re.Pattern[str]) -> Resource:
