@@ -76,6 +76,8 @@ $parent
   done
   number=$((number + 1))
   mkdir "$proof/upper$number" "$proof/work$number"
+  # The upper directory lends its owner and mode to what is seen there.
+  chown --reference="$1" "$proof/upper$number" && chmod --reference="$1" "$proof/upper$number"
   mount -t overlay -o "lowerdir=$1,upperdir=$proof/upper$number,workdir=$proof/work$number" \
     overlay "$1" 2>/dev/null || {
     cp -a -- "$1" "$proof/copy$number" && mount --bind "$proof/copy$number" "$1"
