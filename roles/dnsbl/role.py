@@ -88,6 +88,11 @@ class Options(RoleOptions):
     """Lists of known good clients (`permit_dnswl_client`). They come before the other lists,
     and what they let in skips the checks after them in the same restriction list."""
 
+    in_recipient_list: bool = False
+    """Ask in the recipient list also with the layout `per_list`, where each question stands in
+    the list it naturally belongs to (client, HELO, sender). Only so can greylisting, which
+    stands in the recipient list, come before them there."""
+
     reply_table: str = "/etc/postfix/maps/rbl_reply"
     """Where the replies for lists with a key live (`rbl_reply_maps`)."""
 
@@ -127,7 +132,7 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         yield RestrictionEntry(
             host.origin(*wanted.path),
             Stage.DNSBL,
-            (home,),
+            (RECIPIENT if options.in_recipient_list else home,),
             f"{word} {wanted.asked}",
             # Nothing is refused by an allow list, so nothing would be warned of.
             Mode.ENFORCE if word.startswith("permit") else wanted.mode,
