@@ -12,7 +12,6 @@ import click
 
 from provisioner.cli.options import Common, common
 from provisioner.errors import ExitCode, InputError, Stale
-from provisioner.fleet.outcome import Status
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Workspace
@@ -54,6 +53,7 @@ def apply(
     from provisioner.cli import running
     from provisioner.cli.workspace import load
     from provisioner.fleet import jobs
+    from provisioner.fleet.outcome import Status
 
     if as_json and not (yes or check):
         raise InputError("--json leaves nobody to ask", help="add -y, or -C to change nothing")
@@ -166,7 +166,7 @@ def _tell(planned: Sequence[Outcome], as_json: bool) -> None:
 def _saved(saved: SavedPlan, workspace: Workspace) -> list[Outcome]:
     """Saved plans as outcomes of planning: pending where the inventory still wants what it
     wanted, stale where it does not."""
-    from provisioner.fleet.outcome import Outcome
+    from provisioner.fleet.outcome import Outcome, Status
 
     planned: list[Outcome] = []
     for host, entry in saved.hosts.items():
