@@ -78,13 +78,16 @@ BROKEN = {
     "raises further down": ("def f():\n    return 1 / 0\n\nf()\n", 2, "ZeroDivisionError"),
     "import that is not there": ("import no_such_module_here\n", 1, "no_such_module_here"),
     "no Options": ("def resources(options, host):\n    return []\n", 0, "no class Options"),
-    "Options of another kind": ("class Options: ...\ndef resources(o, h): ...\n", 0, "class Options"),
+    "Options of another kind": (
+        "class Options: ...\ndef resources(o, h): ...\n", 0, "class Options",
+    ),
     "no resources": (
         "from provisioner.roles import RoleOptions\nclass Options(RoleOptions): ...\n",
         0, "no function resources",
     ),
     "resources that is none": (
-        "from provisioner.roles import RoleOptions\nclass Options(RoleOptions): ...\nresources = 3\n",
+        "from provisioner.roles import RoleOptions\nclass Options(RoleOptions): ...\n"
+        "resources = 3\n",
         0, "no function resources",
     ),
 }  # fmt: skip

@@ -252,7 +252,8 @@ def test_the_origin_of_what_is_not_desired_differently_does_not_count(tmp_path: 
 def test_two_roles_that_want_different_things_are_both_named(tmp_path: Path) -> None:
     (found,) = refusal(
         tmp_path,
-        "postfix:\n  parameters:\n    smtpd_sasl_type: cyrus\nsubmission:\n  sasl: {type: dovecot}\n",
+        "postfix:\n  parameters:\n    smtpd_sasl_type: cyrus\n"
+        "submission:\n  sasl: {type: dovecot}\n",
         "postfix",
         "submission",
     )
@@ -277,7 +278,8 @@ def test_one_port_under_two_names_is_one_service(tmp_path: Path) -> None:
 def test_the_same_desire_twice_is_one(tmp_path: Path) -> None:
     found = states(
         tmp_path,
-        "postfix:\n  parameters:\n    smtpd_sasl_type: dovecot\nsubmission:\n  sasl: {type: dovecot}\n",
+        "postfix:\n  parameters:\n    smtpd_sasl_type: dovecot\n"
+        "submission:\n  sasl: {type: dovecot}\n",
         "postfix",
         "submission",
     )
