@@ -6,7 +6,7 @@ probe_facts() {
   printf 'uid %s\n' "$(id -u)"
   (
     [ -r /etc/os-release ] && . /etc/os-release
-    printf 'system %s %s\n' "${ID:-unknown}" "${VERSION_ID:-unknown}"
+    printf 'system %s %s\n' "${ID:-unknown}" "${VERSION_ID:-${VERSION_CODENAME:-unknown}}"
   )
   if [ -d /run/systemd/system ]; then init=systemd
   elif command -v rc-service >/dev/null; then init=openrc

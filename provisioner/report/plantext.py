@@ -105,7 +105,7 @@ def _body(plan: HostPlan, full_diff: bool) -> Iterator[Line]:
     composed = {f"parameter:{each.name}": each.entries for each in plan.lists}
     for change in plan.changes:
         yield Line("")
-        yield from _change(change, composed.get(change.address), full_diff)
+        yield from change_lines(change, composed.get(change.address), full_diff)
     if plan.known_after_install:
         yield Line("")
         yield Line(
@@ -115,11 +115,10 @@ def _body(plan: HostPlan, full_diff: bool) -> Iterator[Line]:
     for warning in plan.warnings:
         yield Line(f"  ! {warning}", "yellow")
     for orphan in plan.orphans:
-        yield Line(
-            f"  o {orphan.address} is declared no more: kept "
-            f"(before us: {printable(orphan.before)}; --prune puts that back)",
-            "yellow",
-        )
+        then = f"before us: {printable(orphan.before)}; --prune puts that back"
+        if orphan.address.startswith("package:"):
+            then = "packages stay installed; --prune only forgets it"
+        yield Line(f"  o {orphan.address} is declared no more: kept ({then})", "yellow")
     if plan.changes:
         yield Line("")
         yield from _activation(plan)
@@ -149,7 +148,7 @@ def _grouped(reasons: Iterable[str]) -> Iterator[str]:
         yield f"{why} ({shown})" if which else why
 
 
-def _change(
+def change_lines(
     change: Change, entries: tuple[tuple[str, Origin], ...] | None, full_diff: bool
 ) -> Iterator[Line]:
     symbol, style = _SYMBOLS.get(change.action, ("~", "yellow"))

@@ -42,6 +42,9 @@ from provisioner.resources.observed import (
 from provisioner.resources.parameter import indexed_type
 
 
+_MISSING = "compiled form missing"
+
+
 @dataclass(frozen=True)
 class Table(Resource):
     """A lookup table. `type` `indexed` becomes what the host supports and prefers.
@@ -133,6 +136,8 @@ class Table(Resource):
         changes = list(attribute_changes(self, self.path, self.attributes, state))
         fault = self._compiled_fault(observed) if compiled else ""
         if fault:
+            missing = fault == _MISSING
+            level, reason = for_table(real, was_missing=True) if missing else (Activation.NONE, "")
             changes.append(
                 Change(
                     self.address,
@@ -141,6 +146,8 @@ class Table(Resource):
                     after=f"compiled as {real}",
                     origin=self.origin,
                     effects=(CompileTable(self.path, self._compiler(real)),),
+                    activation=level,
+                    reason=reason,
                 )
             )
         return changes
@@ -183,7 +190,7 @@ class Table(Resource):
         """Why the compiled form must be made anew; empty when it is right."""
         found = observed.compiled.get(self.path)
         if found is None or not found.present:
-            return "compiled form missing"
+            return _MISSING
         if found.verified:
             return ""
         expected = hashlib.sha256(

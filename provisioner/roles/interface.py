@@ -29,7 +29,7 @@ class MailFacts(RoleOptions):
     """Facts every role needs, said once under `mail:`."""
 
     hostname: str | None = None
-    """The name the mail system calls itself (`myhostname`); the inventory name if not set."""
+    """The name the mail system calls itself (`myhostname`). Not set: what the host has."""
 
     domains: list[str] = []
     """The domains mail is accepted for as final destination (`mydestination`)."""
