@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": "Show what would change on each host.",
     "apply": "Make the hosts as the inventory says.",
     "status": "Say which hosts have drifted.",
+    "diff": "Show what a git revision changes, offline.",
     "inventory": "Show hosts, groups and variables.",
     "roles": "List the roles, or describe one.",
     "hosts": "Record host keys, check the way to hosts.",

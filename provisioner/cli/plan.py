@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
 @click.option("--diff", is_flag=True, help="Show differences of files in full.")
+@click.option(
+    "--since",
+    metavar="REV",
+    help="Only hosts whose desired state is not what it was at this git revision.",
+)
 @common
 @click.pass_context
 def plan(
@@ -37,6 +43,7 @@ def plan(
     as_json: bool,
     prune: bool,
     diff: bool,
+    since: str | None,
 ) -> None:
     """Show what would change on each host. Changes nothing.
 
@@ -45,7 +52,13 @@ def plan(
     from provisioner.cli import running
     from provisioner.cli.workspace import load
 
-    workspace = load(options)
+    touched = _touched(options, since) if since else None
+    if touched is not None and not touched:
+        if as_json:
+            click.echo(json.dumps({"version": 1, "inventory": {}, "hosts": {}}, indent=2))
+        click.echo(f"no host's desired state differs from {since}: none is asked", err=True)
+        return
+    workspace = load(options, only=touched)
     running.show_commit(workspace)
     with workspace.logins() as logins:
         outcomes = running.plan_hosts(workspace, logins, options, prune=prune, quiet=as_json)
@@ -56,6 +69,12 @@ def plan(
     if out:
         _save(out, outcomes, workspace, prune)
     context.exit(running.exit_code(outcomes))
+
+
+def _touched(options: Common, since: str) -> set[str]:
+    from provisioner.cli.snapshots import touched_since
+
+    return set(touched_since(options, since))
 
 
 def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: bool) -> None:
@@ -78,4 +97,7 @@ def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: b
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise InputError(f"the plan cannot be saved: {error}") from error
-    click.echo(f"saved: {out} ({counted(len(hosts))}); carry it out with: provisioner apply {out}", err=True)
+    click.echo(
+        f"saved: {out} ({counted(len(hosts))}); carry it out with: provisioner apply {out}",
+        err=True,
+    )

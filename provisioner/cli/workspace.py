@@ -6,7 +6,7 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -53,9 +53,9 @@ class Workspace:
         return [target for target in self.targets if target.name in wanted]
 
 
-def load(options: Common) -> Workspace:
+def load(options: Common, only: Collection[str] | None = None) -> Workspace:
     """Everything the user wrote, read and checked. Raises `InputError` with all that is
-    wrong in it, before any host is contacted."""
+    wrong in it, before any host is contacted. `only` narrows the hosts further."""
     site_path = find_site(Path(), options.site)
     sources = options.sources or (str(default_inventory(site_path)),)
     vault = vault_from(options.vault_password_files, options.vault_ids, ask=options.ask_vault_pass)
@@ -67,6 +67,8 @@ def load(options: Common) -> Workspace:
         print_diagnostic(idle)
     assigned = site.assign(inventory)
     hosts = _hosts(inventory, site, assigned, options.limit)
+    if only is not None:
+        hosts = [host for host in hosts if host.name in only]
     who = identity([Path(source) for source in sources])
     library = RoleLibrary(site_path.parent / "roles")
     reader = Reader(inventory, Secrets(vault), merged={*library.names(), "mail", UMBRELLA})
@@ -80,7 +82,9 @@ def load(options: Common) -> Workspace:
         reader=reader,
     )
     targets = _targets(hosts, options, reader)
-    return Workspace(inventory, site, hosts, desired, targets, who, bool(options.limit))
+    return Workspace(
+        inventory, site, hosts, desired, targets, who, bool(options.limit) or only is not None
+    )
 
 
 def _hosts(

@@ -7,7 +7,7 @@ from typing import Any
 
 from provisioner.inventory.values import UnsafeText
 from provisioner.inventory.yamlfile import overlay
-from provisioner.marks import Map, Seq
+from provisioner.marks import Map, Mark, Seq
 from provisioner.secrets import SecretText
 
 
@@ -26,8 +26,8 @@ class SealedMap(Map):
 
     __slots__ = ("_read", "text")
 
-    def __init__(self, text: str, read: Callable[[], Map | None]) -> None:
-        super().__init__()
+    def __init__(self, text: str, mark: Mark, read: Callable[[], Map | None]) -> None:
+        super().__init__(mark=mark)
         self.text = text
         self._read: Callable[[], Map | None] | None = read
 
@@ -41,7 +41,6 @@ class SealedMap(Map):
             self._read = None
             if found is not None:
                 overlay(self, as_secrets(found))
-                self.mark = found.mark
 
 
 def as_secrets(value: Any) -> Any:

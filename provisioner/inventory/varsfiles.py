@@ -111,7 +111,7 @@ class VarsFiles:
             return None
         self.sealed = True
         mark = Mark(str(path))
-        return SealedMap(text, lambda: self._variables(vault.open(text, mark), path))
+        return SealedMap(text, mark, lambda: self._variables(vault.open(text, mark), path))
 
     def _variables(self, text: str, path: Path) -> Map | None:
         document = parse_data(text, str(path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,13 +119,20 @@ def _refuse_secrets(host: str, plan: HostPlan) -> None:
 _CHANGES: TypeAdapter[tuple[Change, ...]] = TypeAdapter(tuple[Change, ...])
 
 
-def document(plan: HostPlan) -> dict[str, Any]:
-    """One host's plan for `--json`: what a person is shown, as data."""
-    changes = json.loads(_CHANGES.dump_json(plan.changes, exclude={"__all__": {"effects"}}))
+def changes_document(given: Iterable[Change]) -> list[dict[str, Any]]:
+    """Changes as a person is shown them, as data."""
+    changes: list[dict[str, Any]] = json.loads(
+        _CHANGES.dump_json(tuple(given), exclude={"__all__": {"effects"}})
+    )
     for change in changes:
         change["activation"] = str(Activation(change["activation"]))
+    return changes
+
+
+def document(plan: HostPlan) -> dict[str, Any]:
+    """One host's plan for `--json`: what a person is shown, as data."""
     return {
-        "changes": changes,
+        "changes": changes_document(plan.changes),
         "unchanged": plan.unchanged,
         "packages": list(plan.packages),
         "known_after_install": list(plan.known_after_install),

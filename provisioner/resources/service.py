@@ -79,8 +79,8 @@ class MasterService(Resource):
             Change(
                 self.address,
                 action,
-                before=None if current is None else _shown(current, self.hidden),
-                after=None if desired is None else _shown(desired, self.hidden),
+                before=None if current is None else shown(current, self.hidden),
+                after=None if desired is None else shown(desired, self.hidden),
                 origin=self.origin,
                 notes=edit.notes,
                 effects=(SetService(self.key, desired),),
@@ -109,7 +109,7 @@ class MasterService(Resource):
         return Before(present=True, value=master_cf.render(current))
 
 
-def _shown(service: Service, hidden: Collection[str]) -> str:
+def shown(service: Service, hidden: Collection[str]) -> str:
     """The entry as it may be shown."""
     options = tuple(
         (name, MASK if name in hidden else sensitive.mask(name, value))
