@@ -1,6 +1,6 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN= SWAPPED= MADE=
+RUN= SWAPPED= MADE= UNFINISHED=
 
 # stop OUTCOME MESSAGE: end with that result. What is staged goes; a failure after the
 # first rename is undone.
@@ -200,6 +200,9 @@ sync_staged() {
       [ -e "$file" ] && set -- "$@" "$file"
     done
   done <"$STATE/staged"
+  for file in "$STATE"/*.new; do
+    [ -e "$file" ] && set -- "$@" "$file"
+  done
   [ $# -eq 0 ] || sync -- "$@" 2>/dev/null || sync
   frame step stage
 }
@@ -211,7 +214,12 @@ mark_pending() {
 }
 
 # begin_swap: from here on, failing means undoing.
+# Should this shell die from here on, manifest.next is how the next probe knows what stood
+# here before us; one that a dead run left is contained in ours.
 begin_swap() {
+  [ ! -e "$STATE/manifest.next" ] || UNFINISHED=yes
+  [ ! -e "$STATE/manifest.json.new" ] ||
+    mv -f -- "$STATE/manifest.json.new" "$STATE/manifest.next" || no_room
   SWAPPED=yes
   mark_log
 }
@@ -336,10 +344,12 @@ finish() {
       mv -f -- "$STATE/compiled.new" "$STATE/compiled"
   fi
   rm -f -- "$STATE/pending"
-  for name in manifest.json paths units; do
+  for name in paths units; do
     [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$STATE/$name" ||
       stop failed "cannot write $STATE/$name"
   done
+  [ ! -e "$STATE/manifest.next" ] || mv -f -- "$STATE/manifest.next" "$STATE/manifest.json" ||
+    stop failed "cannot write $STATE/manifest.json"
   discard
   remove_emptied
   printf '%s\n' "$RUN" >"$STATE/unconfirmed"

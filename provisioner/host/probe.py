@@ -113,14 +113,15 @@ class _Answer:
         if "postfix" in units:
             active = "active" if extra.get("master") else "inactive"
             units["postfix"] = replace(units["postfix"], active=active)
-        remembered = self._optional("manifest")
+        remembered, unfinished = self._optional("manifest"), self._optional("unfinished")
         found = Observed(
             facts=facts,
             paths=paths,
             compiled=self._tables(),
             packages=dict(self._packages()),
             units=units,
-            manifest=_manifest(remembered) if remembered else None,
+            manifest=manifest.merged(_manifest(remembered), _manifest(unfinished)),
+            unfinished=bool(unfinished),
             pending=self._optional("pending"),
         )
         main, master = found.main_text, found.master_text
@@ -250,7 +251,9 @@ def _unpack(body: bytes) -> bytes:
     return content
 
 
-def _manifest(text: str) -> dict[str, Any]:
+def _manifest(text: str) -> dict[str, Any] | None:
+    if not text:
+        return None
     try:
         found = json.loads(text)
         manifest.check(found)

@@ -159,6 +159,10 @@ probe_state() {
     frame manifest
     cat "$STATE/manifest.json"
   fi
+  if [ -f "$STATE/manifest.next" ]; then
+    frame unfinished
+    cat "$STATE/manifest.next"
+  fi
   if [ -f "$STATE/pending" ]; then
     frame pending
     cat "$STATE/pending"

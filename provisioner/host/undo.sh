@@ -62,5 +62,6 @@ abort() {
       stop conflict "$1; the files are as they were, but Postfix does not start: $said"
   fi
   rm -f -- "$STATE/pending"
+  [ -n "$UNFINISHED" ] || rm -f -- "$STATE/manifest.next"
   stop rolled_back "$1; everything is as it was before"
 }

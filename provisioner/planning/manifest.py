@@ -119,11 +119,27 @@ def build(
     }
 
 
+def merged(
+    known: dict[str, Any] | None, unfinished: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """What a host remembers where a run died between its first rename and its end.
+
+    What stood somewhere before that run is in `unfinished`; what it activated is unknown.
+    """
+    if unfinished is None:
+        return known
+    if known is None:
+        return {**unfinished, "activated": {}}
+    return {**known, "resources": {**unfinished["resources"], **known["resources"]}}
+
+
 def same(left: Mapping[str, Any] | None, right: Mapping[str, Any]) -> bool:
-    """Equal but for the commit, which is information and no reason to write."""
-    return left is not None and _without_commit(left) == _without_commit(right)
+    """Whether `left` need not be replaced by `right`: equal but for the commit, which is
+    information, and for what was activated of things nobody declares any more."""
+    return left is not None and _essence(left, right) == _essence(right, right)
 
 
-def _without_commit(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _essence(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     inventory = {k: v for k, v in manifest.get("inventory", {}).items() if k == "id"}
-    return {**manifest, "inventory": inventory}
+    activated = {k: v for k, v in manifest["activated"].items() if k in wanted["activated"]}
+    return {**manifest, "inventory": inventory, "activated": activated}

@@ -107,7 +107,7 @@ def _whole_plan(
         activated_after=wanted,
         inventory=desired.inventory,
     )
-    remembered = manifest.same(observed.manifest, after)
+    remembered = manifest.same(observed.manifest, after) and not observed.unfinished
     if not remembered and not changes:
         changes.append(_adoption(after, observed.manifest))
     if level is not Activation.NONE and not observed.facts.postfix_running:

@@ -136,6 +136,8 @@ class Observed:
     units: Mapping[str, UnitState] = field(default_factory=dict)
     manifest: Mapping[str, Any] | None = None
     pending: str = ""
+    #: A run died after its first rename; its memory is merged into `manifest`.
+    unfinished: bool = False
 
     @property
     def main_cf_path(self) -> str:

@@ -1,0 +1,181 @@
+"""What is declared no more: found, kept, and put back as it was on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import chosen_releases
+from support import Bench, Site, read, state, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Pool
+
+    from provisioner.lab.lab import Lab
+
+OLD_TABLE = "# kept since 2009\nold.example\tOK\n"
+OLD_CHECKS = "/^Old:/ WARN\n"
+
+EVERYTHING = {
+    "postfix": {
+        "parameters": {
+            "smtpd_banner": "$myhostname ESMTP",  # stood there with another value
+            "disable_vrfy_command": True,  # was not there
+            "header_checks": "regexp:/etc/postfix/header_checks",
+        },
+        "absent": ["biff"],  # was there
+        "tables": {
+            "/etc/postfix/zone": {"entries": {"new.example": "REJECT"}},  # stood there
+            "/etc/postfix/header_checks": {"type": "regexp", "text": "/^New:/ WARN\n"},
+            "/etc/postfix/fresh": {"entries": {"fresh.example": "OK"}},  # was not there
+        },
+        "services": {
+            "127.0.0.1:10025/inet": {"private": "n", "command": "smtpd"},  # was not there
+            "flush/unix": {"command": "flush", "wakeup": "2000?", "maxproc": "0"},  # was
+        },
+    },
+    "access_maps": {"client": {"entries": {"192.0.2.1": "REJECT"}}},
+}
+
+NOTHING = {"postfix": {"parameters": {"mailbox_size_limit": 0}}}
+
+
+@pytest.fixture(scope="module")
+def the_bench(lab: Lab, host_pool: Pool, pytestconfig: pytest.Config) -> Iterator[Bench]:
+    host = host_pool.take(chosen_releases(pytestconfig)[-1])
+    yield Bench(lab, host)
+    host_pool.give_back(host)
+
+
+@pytest.fixture
+def bench(the_bench: Bench) -> Bench:
+    the_bench.renew()
+    return the_bench
+
+
+@pytest.fixture
+def site(lab: Lab, bench: Bench, tmp_path: Path) -> Site:
+    return Site(lab, tmp_path, bench.host)
+
+
+def settings(bench: Bench) -> str:
+    """The whole configuration in Postfix's own words."""
+    return bench.sh("postconf -n; postconf -M")
+
+
+def test_orphans_are_kept_until_pruned(bench: Bench, site: Site) -> None:
+    write(bench.lab, bench.host, "/etc/postfix/zone", OLD_TABLE)
+    write(bench.lab, bench.host, "/etc/postfix/header_checks", OLD_CHECKS)
+    bench.sh("chown admin:mail /etc/postfix/header_checks; chmod 0640 /etc/postfix/header_checks")
+    site.say(NOTHING, ["postfix"])
+    site.apply()
+    before_settings = settings(bench)
+    before = state(bench.lab, bench.host)
+
+    site.say(EVERYTHING, ["postfix", "smtpd_restrictions", "access_maps"])
+    site.settle()
+    managed = settings(bench)
+    assert managed != before_settings
+
+    # Declared no more: said, kept, and no reason for an exit code.
+    site.say(NOTHING, ["postfix"])
+    said = site.plan(code=0).out
+    assert "o parameter:smtpd_banner is declared no more: kept" in said
+    assert "o table:/etc/postfix/fresh is declared no more" in said
+    site.apply(code=0)
+    assert settings(bench) == managed
+    assert "orphans" in site.run("status", code=0).out
+
+    # Put back: everything that stood there before, nothing that did not.
+    site.plan("--prune", code=2)
+    site.apply("--prune")
+    assert settings(bench) == before_settings
+    after = state(bench.lab, bench.host)
+    for path in ("zone", "header_checks", "fresh", "maps"):
+        path = f"/etc/postfix/{path}"
+        assert after.get(path) == before.get(path)
+    assert read(bench.lab, bench.host, "/etc/postfix/zone") == OLD_TABLE
+    assert set(after) - set(before) <= {"/etc/postfix/zone.db", "/etc/postfix/zone.lmdb"}
+    assert "declared no more" not in site.plan(code=0).out
+    site.plan("--prune", code=0)
+
+
+def test_what_stood_before_survives_later_changes(bench: Bench, site: Site) -> None:
+    """The value put back is the one from before us, not our own earlier one."""
+    write(bench.lab, bench.host, "/etc/postfix/zone", OLD_TABLE)
+    for word in ("first", "second"):
+        site.say(
+            {
+                "postfix": {
+                    "parameters": {"smtpd_banner": f"{word} ESMTP"},
+                    "tables": {"/etc/postfix/zone": {"entries": {f"{word}.example": "OK"}}},
+                }
+            },
+            ["postfix"],
+        )
+        site.apply()
+    site.say(NOTHING, ["postfix"])
+    site.apply("--prune")
+    assert "Debian" in bench.sh("postconf -h smtpd_banner")
+    assert read(bench.lab, bench.host, "/etc/postfix/zone") == OLD_TABLE
+
+
+def test_what_stood_before_survives_an_interrupted_first_run(bench: Bench, site: Site) -> None:
+    """Killed between the renames and the note of what was there: the note must not be lost."""
+    write(bench.lab, bench.host, "/etc/postfix/zone", OLD_TABLE)
+    site.say(
+        {
+            "postfix": {
+                "parameters": {"smtpd_banner": "ours ESMTP"},
+                "tables": {"/etc/postfix/zone": {"entries": {"ours.example": "OK"}}},
+            }
+        },
+        ["postfix"],
+    )
+    # The program's own shell dies in the reload, at the first command of ours after the renames.
+    bench.sh(
+        "cp -a /usr/sbin/postfix /root/real-postfix && printf '#!/bin/sh\\n"
+        '[ "$1" != reload ] || kill -9 $PPID\\nexec /root/real-postfix "$@"\\n\' '
+        ">/usr/sbin/postfix"
+    )
+    try:
+        done = site.apply(code=None)
+    finally:
+        bench.sh("cp -a /root/real-postfix /usr/sbin/postfix")
+    assert done.code in (4, 5), done.said
+    assert "ours ESMTP" in bench.sh("postconf -h smtpd_banner"), "the renames had happened"
+    site.settle()
+    site.say(NOTHING, ["postfix"])
+    site.apply("--prune")
+    assert "Debian" in bench.sh("postconf -h smtpd_banner")
+    assert read(bench.lab, bench.host, "/etc/postfix/zone") == OLD_TABLE
+
+
+# ---- two inventories, one host ---------------------------------------------------------------
+
+
+def test_another_inventory_is_named_before_it_fights(
+    lab: Lab, bench: Bench, tmp_path: Path
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    sites = []
+    for folder, banner in ((ours, "ours"), (theirs, "theirs")):
+        folder.mkdir()
+        made = Site(lab, folder, bench.host)
+        made.say_parameters(smtpd_banner=f"{banner} ESMTP")
+        sites.append(made)
+    sites[0].settle()
+    said = sites[1].plan(code=2).out
+    assert "managed by another inventory: " in said
+    assert str(ours / "hosts.yml") in said
+    done = sites[1].apply(code=8)
+    assert "--take-over" in done.err
+    assert "ours ESMTP" in bench.sh("postconf -h smtpd_banner")
+    sites[1].apply("--take-over")
+    assert "theirs ESMTP" in bench.sh("postconf -h smtpd_banner")
+    sites[1].plan(code=0)
+    assert str(theirs / "hosts.yml") in sites[0].plan(code=2).out
+    assert sites[0].apply(code=8).err
