@@ -19,6 +19,8 @@ COMMANDS = {
     "diff": "Show what a git revision changes, offline.",
     "inventory": "Show hosts, groups and variables.",
     "roles": "List the roles, or describe one.",
+    "schema": "JSON Schema of your files, for editors.",
+    "init": "Make a repository to start from.",
     "hosts": "Record host keys, check the way to hosts.",
     "lab": "Disposable real hosts on this machine.",
 }
