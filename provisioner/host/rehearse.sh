@@ -89,6 +89,9 @@ $parent
 # directory is covered first, the outer ones before those inside them.
 {
   printf "%s\n" "$config" "$@"
+  for file in "$config"/*.cf; do
+    real=$(readlink -f -- "$file") && printf "%s\n" "${real%/*}"
+  done
   while IFS= read -r staged && IFS= read -r target; do
     printf "%s\n" "${target%/*}"
   done <"$scene"
