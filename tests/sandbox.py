@@ -128,3 +128,15 @@ def root_of(release: str) -> Path:
         lacking(f"no cached root file system of {release}: provisioner lab build {release}")
     assert found is not None
     return found
+
+
+def running_postfix(box: Sandbox, command: str = "exit 0") -> None:
+    """A master that is alive, and a `postfix` that does as the test says."""
+    box.write("/usr/local/sbin/postfix", f"#!/bin/sh\n{command}\n", 0o755)
+    box.write("/usr/local/sbin/service", "#!/bin/sh\nexit 0\n", 0o755)
+    box.sh("[ -e /usr/local/bin/master ] || cp /bin/sleep /usr/local/bin/master")
+    box.before_chroot = (
+        'mkdir -p "$1/var/spool/postfix/pid"; '
+        'chroot "$1" /usr/local/bin/master 60 >/dev/null 2>&1 & '
+        'printf "%20d\\n" $! >"$1/var/spool/postfix/pid/master.pid"; sleep 0.05'
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sandbox import Sandbox, root_of
+from sandbox import Sandbox, root_of, running_postfix
 
 from provisioner.errors import Failed, Locked, RolledBack, Stale
 from provisioner.host import frames, session, transaction
@@ -178,6 +178,19 @@ def test_a_symbolic_link_stays_one(box: Sandbox) -> None:
     assert box.sh("tail -n 1 /srv/mail/real") == b"disable_vrfy_command = yes\n"
     assert plan(box, wanted).empty
     assert leftovers(box) == []
+
+
+def test_the_rehearsal_does_not_write_behind_a_symbolic_link(tmp_path: Path) -> None:
+    box = Sandbox(root_of("bookworm"), tmp_path, rehearsal=True)
+    box.sh(f"mkdir -p /srv/mail && mv {MAIN} /srv/mail/real && ln -s /srv/mail/real {MAIN}")
+    before = box.read("/srv/mail/real")
+    refused = desired(Parameter(ORIGIN, "smtpd_recipient_restrictions", "reject_foo_bar"))
+    with pytest.raises(Failed):
+        apply(box, plan(box, refused))
+    assert box.read("/srv/mail/real") == before
+    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
+    apply(box, plan(box, wanted))
+    assert plan(box, wanted).empty
 
 
 def test_a_hard_link_elsewhere_keeps_the_old_content(box: Sandbox) -> None:
@@ -362,20 +375,8 @@ def test_a_staged_manifest_of_a_failed_run_is_not_believed(box: Sandbox) -> None
     assert leftovers(box) == []
 
 
-def _with_stub_postfix(box: Sandbox, reload: str = "exit 0") -> None:
-    """A master that is alive, and a `postfix` that does as the test says."""
-    box.write("/usr/local/sbin/postfix", f"#!/bin/sh\n{reload}\n", 0o755)
-    box.write("/usr/local/sbin/service", "#!/bin/sh\nexit 0\n", 0o755)
-    box.sh("[ -e /usr/local/bin/master ] || cp /bin/sleep /usr/local/bin/master")
-    box.before_chroot = (
-        'mkdir -p "$1/var/spool/postfix/pid"; '
-        'chroot "$1" /usr/local/bin/master 60 >/dev/null 2>&1 & '
-        'printf "%20d\\n" $! >"$1/var/spool/postfix/pid/master.pid"; sleep 0.05'
-    )
-
-
 def test_a_pending_reload_survives_and_is_done_next(box: Sandbox) -> None:
-    _with_stub_postfix(box, "echo $1 >>/root/postfix-was-told")
+    running_postfix(box, "echo $1 >>/root/postfix-was-told")
     wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
     first = plan(box, wanted)
     assert first.activation is Activation.RELOAD
@@ -391,7 +392,7 @@ def test_a_pending_reload_survives_and_is_done_next(box: Sandbox) -> None:
 
 
 def test_a_pending_restart_is_not_forgotten_for_a_reload(box: Sandbox) -> None:
-    _with_stub_postfix(box)
+    running_postfix(box)
     wanted = [Parameter(ORIGIN, "inet_interfaces", "127.0.0.1")]
     first = plan(box, desired(*wanted))
     assert first.activation is Activation.RESTART
@@ -401,7 +402,7 @@ def test_a_pending_restart_is_not_forgotten_for_a_reload(box: Sandbox) -> None:
 
 
 def test_a_pending_reload_of_a_stopped_postfix_is_no_change(box: Sandbox) -> None:
-    _with_stub_postfix(box)
+    running_postfix(box)
     wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
     interrupted(box, plan(box, wanted), "activate")
     box.before_chroot = ""
@@ -413,7 +414,7 @@ def test_a_pending_reload_of_a_stopped_postfix_is_no_change(box: Sandbox) -> Non
 
 
 def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:
-    _with_stub_postfix(box, "echo 'fatal: no such thing' >&2; exit 1")
+    running_postfix(box, "echo 'fatal: no such thing' >&2; exit 1")
     before = box.read(MAIN)
     wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
     with pytest.raises(RolledBack, match="no such thing"):
@@ -422,7 +423,7 @@ def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:
     assert leftovers(box) == []
     again = plan(box, wanted)
     assert again.activation is Activation.RELOAD
-    _with_stub_postfix(box)
+    running_postfix(box)
     apply(box, again)
     assert plan(box, wanted).empty
 
