@@ -98,10 +98,10 @@ BROKEN = {
     "site that is no YAML": ("site.yml", "- hosts: [mx\n", "site.yml:"),
     "site with an unknown key": ("site.yml", "- hosts: mx\n  rolls: [postfix]\n", "site.yml:2:3"),
     "site with an unknown role": ("site.yml", "- hosts: mx\n  roles: [postfx]\n", "site.yml:2:11"),
-    "site for a group that is not there": ("site.yml", "- hosts: web\n  roles: [postfix]\n", "site.yml"),
+    "site for nobody": ("site.yml", "- hosts: web\n  roles: [postfix]\n", "site.yml"),
     "inventory that is no YAML": ("inventory/hosts.yml", "mx: {hosts: [\n", "hosts.yml:"),
     "unknown option": ("inventory/group_vars/mx.yml", "postfix:\n  paramters: {}\n", "mx.yml:2:3"),
-    "value of a wrong type": ("inventory/group_vars/mx.yml", "postfix:\n  absent: yes\n", "mx.yml:2:11"),
+    "wrong type": ("inventory/group_vars/mx.yml", "postfix:\n  absent: yes\n", "mx.yml:2:11"),
     "a port that is none": ("inventory/group_vars/mx.yml", "ansible_port: smtp\n", "mx.yml:1:15"),
 }  # fmt: skip
 
