@@ -93,7 +93,7 @@ def test_postfix(lab: Lab, host: Host, tmp_path: Path) -> None:
 
     pruned(lab, host, site, before, settings)
     assert state(lab, host, "/etc/aliases") == aliases
-    assert lab.exec(host, "postalias -q postmaster $(postconf -h alias_maps)").stdout == "root\n"
+    assert lab.exec(host, "postalias -q postmaster $(postconf -hx alias_maps)").stdout == "root\n"
 
 
 def test_a_secret_is_kept_out_of_saved_plans(lab: Lab, host: Host, tmp_path: Path) -> None:
