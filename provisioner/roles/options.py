@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from provisioner.diagnostics import Diagnostic, nearest
-from provisioner.marks import Map, find_mark
+from provisioner.inventory.values import OddNumber
+from provisioner.marks import Map, Mark, find_mark
 from provisioner.roles.interface import RoleOptions
 
 Model = TypeVar("Model", bound=RoleOptions)
@@ -25,7 +27,9 @@ def validate(model: type[Model], source: Any, label: str) -> tuple[Model | None,
         )
         return None, [found]
     try:
-        return model.model_validate(source), []
+        options = model.model_validate(source)
+        odd = list(_odd_numbers(source, (label,)))
+        return (None, odd) if odd else (options, [])
     except ValidationError as error:
         return None, _diagnostics(model, source, label, error.errors())
 
@@ -68,6 +72,10 @@ def _diagnostic(
         message = f"{where}: there is no such option"
         return Diagnostic(message, find_mark(source, path, key=True), advice)
     value = first.get("input")
+    if first["loc"][-1:] == ("[key]",) or first["type"] == "invalid_key":
+        where = ".".join((label, *(str(step) for step in path[:-1])))
+        message = f"{where}: a name must be text, not {_kind(value)}"
+        return Diagnostic(message, find_mark(source, path, key=True), _advice(value, ["text"]))
     wanted = list(dict.fromkeys(_WANTED[e["type"]] for e in errors if e["type"] in _WANTED))
     if wanted:
         message = f"{where}: must be {' or '.join(wanted)}, not {_kind(value)}"
@@ -92,7 +100,33 @@ def _advice(value: Any, wanted: Iterable[str]) -> str:
         return "YAML reads yes, no, on and off as true and false: put the word in quotes"
     if isinstance(value, float):
         return "put it in quotes: YAML reads 3.10 as the number 3.1"
+    if isinstance(value, OddNumber):
+        return f"put it in quotes: YAML reads {value.text} as the number {int(value)}"
+    if isinstance(value, datetime.date):  # a datetime is one, too
+        return "put it in quotes: YAML reads it as a date"
     return "put it in quotes" if isinstance(value, int) else ""
+
+
+def _odd_numbers(
+    value: Any, path: tuple[Any, ...], mark: Mark | None = None
+) -> Iterator[Diagnostic]:
+    """Numbers taken for what they are to YAML and not to their author: 010 is 8, 22:30 is
+    1350 (base 60). A hexadecimal number is one to both."""
+    if isinstance(value, OddNumber):
+        if not value.text.lstrip("+-").lower().startswith("0x"):
+            text = value.text
+            yield Diagnostic(
+                f"{'.'.join(map(str, path))}: YAML reads {text} as the number {int(value)}",
+                mark,
+                f'write {int(value)} if that is meant, or "{text}" in quotes if it is text',
+            )
+    elif isinstance(value, Map):
+        for key, item in value.items():
+            yield from _odd_numbers(item, (*path, key), value.marks.get(key, mark))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            place = find_mark(value, [number]) or mark
+            yield from _odd_numbers(item, (*path, number), place)
 
 
 def _real_path(source: Any, location: Iterable[Any], *, missing: bool) -> tuple[Any, ...]:
@@ -138,5 +172,12 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
 def _kind(value: object) -> str:
     if value is None:
         return "nothing"
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    names = {
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        datetime.date: "a date",
+    }
     return next((name for kind, name in names.items() if isinstance(value, kind)), "a mapping")
