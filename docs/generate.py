@@ -24,6 +24,7 @@ from provisioner.fleet.outcome import Outcome, Status
 from provisioner.report.roletext import nested_models, type_name
 from provisioner.roles.interface import MailFacts
 from provisioner.roles.loading import Role, RoleLibrary
+from provisioner.roles.options import written_fields
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -100,7 +101,7 @@ def options(model: type[BaseModel], name: str, level: int) -> Iterator[str]:
 
 def table(model: type[BaseModel]) -> Iterator[str]:
     yield from ["| option | value | default | |", "| --- | --- | --- | --- |"]
-    for name, field in model.model_fields.items():
+    for name, field in written_fields(model).items():
         kind = cell(type_name(field.annotation)) + limits(field)
         yield f"| `{name}` | {kind} | {default(field)} | {cell(field.description or '')} |"
     yield ""
@@ -112,7 +113,7 @@ def inner_models(model: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
     waiting: list[tuple[type[BaseModel], str]] = [(model, "")]
     while waiting:
         outer, path = waiting.pop(0)
-        for name, field in outer.model_fields.items():
+        for name, field in written_fields(outer).items():
             star = ".*" if type_name(field.annotation).startswith(("list of", "mapping of")) else ""
             for inner in nested_models(field.annotation):
                 here = f"{path}{name}{star}"

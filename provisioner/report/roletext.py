@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from provisioner.roles.loading import Role
+from provisioner.roles.options import written_fields
 from provisioner.secrets import Secret
 
 WIDTH = 88
@@ -46,7 +47,7 @@ def describe(role: Role) -> str:
 
 def _options(model: type[BaseModel], indent: int) -> Iterator[str]:
     pad = " " * indent
-    for name, field in model.model_fields.items():
+    for name, field in written_fields(model).items():
         yield f"{pad}{name}: {type_name(field.annotation)}{_default(field)}"
         about = " ".join((field.description or "").split())
         yield from textwrap.wrap(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from provisioner.diagnostics import Diagnostic, nearest
 from provisioner.inventory.values import OddNumber
@@ -57,6 +58,12 @@ def _diagnostics(
     for error in errors:
         path = _real_path(source, error["loc"], missing=error["type"] == "missing")
         places.setdefault(path, []).append(error)
+    for path in list(places):
+        deeper = any(other[: len(path)] == path and len(other) > len(path) for other in places)
+        if deeper and all(e["type"] == "string_type" for e in places[path]):
+            # Text or a mapping could stand here, and it is a mapping: what is wrong inside
+            # it says more.
+            del places[path]
     return [_diagnostic(model, source, label, path, found) for path, found in places.items()]
 
 
@@ -153,11 +160,16 @@ def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
         models = list(_models(current))
         if not models:
             break
-        field = models[0].model_fields.get(step) if isinstance(step, str) else None
+        field = written_fields(models[0]).get(step) if isinstance(step, str) else None
         if field is not None:
             current = field.annotation
         # otherwise `step` is a key of a mapping or an index: the type stays the same
-    return sorted({name for each in _models(current) for name in each.model_fields})
+    return sorted({name for each in _models(current) for name in written_fields(each)})
+
+
+def written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's options by the names they are written with (`except` is no Python name)."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterable[type[BaseModel]]:
