@@ -116,8 +116,11 @@ class Parameter(Resource):
         )
 
     def before(self, observed: Observed) -> Before:
-        current = observed.main_cf.get(self.parameter) if observed.main_cf else None
-        return Before(present=current is not None, value=current)
+        entry = observed.main_cf.parameters.get(self.parameter) if observed.main_cf else None
+        if entry is None:
+            return Before(present=False)
+        # A value folded in a CR LF file has the CR in it, which nobody could write back.
+        return Before(present=True, value=entry.unfolded if "\r" in entry.value else entry.value)
 
 
 @dataclass(frozen=True)
