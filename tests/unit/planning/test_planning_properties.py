@@ -98,7 +98,8 @@ def test_pruning_puts_back_what_was_there(host: MemoryHost, wanted: list[Resourc
     old, new = _settings(before), _settings(host)
     assert set(new) == set(old)
     for name, entry in old.items():
-        assert entry.value in (new[name].value, new[name].unfolded)
+        now = (new[name].value, new[name].unfolded)
+        assert entry.value in now or ("\r" in entry.value and entry.unfolded in now)
 
 
 @given(master_texts(), st.lists(services(), max_size=5))
