@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from provisioner.diagnostics import Diagnostic, nearest
@@ -78,6 +78,10 @@ def _diagnostic(
         advice = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
         message = f"{where}: there is no such option"
         return Diagnostic(message, find_mark(source, path, key=True), advice)
+    if _is_secret(model, path):
+        # With a mark the line would be shown, and the secret stands in it.
+        message = f"{where}: must be text ({find_mark(source, path)}; it is a secret: not shown)"
+        return Diagnostic(message, None, "put it in quotes")
     value = first.get("input")
     if first["loc"][-1:] == ("[key]",) or first["type"] == "invalid_key":
         where = ".".join((label, *(str(step) for step in path[:-1])))
@@ -165,6 +169,16 @@ def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
             current = field.annotation
         # otherwise `step` is a key of a mapping or an index: the type stays the same
     return sorted({name for each in _models(current) for name in written_fields(each)})
+
+
+def _is_secret(model: type[BaseModel], path: Iterable[Any]) -> bool:
+    """Whether the option at `path` holds a secret."""
+    current: Any = model
+    for step in path:
+        fields = [written_fields(each).get(step) for each in _models(current)]
+        found = next((field for field in fields if field is not None), None)
+        current = current if found is None else found.annotation
+    return current is SecretStr or SecretStr in get_args(current)
 
 
 def written_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

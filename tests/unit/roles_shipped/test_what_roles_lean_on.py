@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from simulate import MAIN, MemoryHost, desire
 
+from provisioner.errors import InputError
 from provisioner.inventory import load_inventory
 from provisioner.inventory.site import load_site
 from provisioner.planning.plan import Control, HostPlan
@@ -119,3 +120,26 @@ def test_dovecot_provides_the_socket_that_submission_requires(tmp_path: Path) ->
         addresses.append({r.address for r in states["mx1"].resources})
     socket = "requirement:/var/spool/postfix/private/auth"
     assert [socket in each for each in addresses] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "postfix: {relayhost: {host: a, user: b, password: 987654321}}",
+        "dnsbl: {zones: [{zone: zen.dq.spamhaus.net, key: 987654321}]}",
+        "postfix: {tls: {key_text: [987654321]}}",
+    ],
+)
+def test_a_secret_that_is_no_text_is_not_shown(options: str, tmp_path: Path) -> None:
+    role = options.partition(":")[0]
+    (tmp_path / "hosts.yml").write_text(f"all: {{hosts: {{mx1: {{}}}}, vars: {{{options}}}}}\n")
+    (tmp_path / "site.yml").write_text(f"- hosts: all\n  roles: [{role}]\n")
+    inventory = load_inventory([tmp_path / "hosts.yml"])
+    site = load_site(tmp_path / "site.yml")
+    with pytest.raises(InputError) as caught:
+        desired_states(list(inventory.hosts.values()), site.assign(inventory), RoleLibrary(), {})
+    (found,) = caught.value.diagnostics()
+    assert "it is a secret: not shown" in found.message
+    assert "hosts.yml:1" in found.message
+    assert found.mark is None
+    assert "987654321" not in f"{found.message} {found.help}"
