@@ -153,7 +153,7 @@ REFUSED = {
     "nothing": (b"", "the answer is incomplete"),
     "cut short": (without("end"), "the answer is incomplete"),
     "another nonce": (ANSWER.replace(NONCE.encode(), NONCE[::-1].encode()), "incomplete"),
-    "not root": (without(facts=FRAMES["facts"].replace(b"uid 0", b"uid 1")), "not logged in as root"),
+    "not root": (without(facts=FRAMES["facts"].replace(b"uid 0", b"uid 1")), "not logged in as"),
     "no facts": (without("facts"), "says nothing of facts"),
     "no states": (without("states"), "says nothing of states"),
     "no unit": (without("unit"), "says nothing of the unit postfix"),
