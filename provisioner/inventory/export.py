@@ -30,6 +30,8 @@ _INTERNAL = frozenset(
     }
 )  # fmt: skip
 
+_JSON_SCALARS = frozenset((str, int, float, bool, type(None)))
+
 
 def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[str, Any]:
     """What `ansible-inventory --list` prints, as plain JSON values.
@@ -141,6 +143,8 @@ def _reachable(inventory: Inventory, top: str) -> Iterator[str]:
 
 def plain(value: Any) -> Any:
     """`value` in the types of JSON, secrets closed, as Ansible spells them."""
+    if type(value) in _JSON_SCALARS:
+        return value
     if isinstance(value, dict):
         return {json_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):

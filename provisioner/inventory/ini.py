@@ -26,6 +26,10 @@ _GROUP_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
 _PLAIN_WORD = re.compile(r"[^ \t\r\n]+")
 #: How `surrogateescape` spells bytes that are no UTF-8.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
+#: Names and addresses: Python would see an expression or nothing in them, never a literal.
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./@:-]{0,200}|[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}")
+_NAMED_LITERALS = ("True", "False", "None")
+_SMALL_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 #: With none of these in a line, words are what stands between blanks.
 _NEEDS_SHLEX = frozenset("\"'\\#")
 _KINDS = ("hosts", "children", "vars")
@@ -149,10 +153,7 @@ class _IniReader:
             variables.marks[key], variables.key_marks[key] = value_mark, at
         for name in names:
             self.builder.add_host(name, self.group, place, port)
-            for key, value in variables.items():
-                self.builder.set_variable(
-                    name, key, value, variables.marks[key], variables.key_marks[key]
-                )
+            self.builder.set_variables(name, variables)
 
     def _expand(self, pattern: str, mark: Mark) -> tuple[list[str], int | None]:
         try:
@@ -259,6 +260,11 @@ def _words(line: str, mark: Mark) -> Iterator[tuple[str, Mark]]:
 
 def typed(text: str, mark: Mark) -> Any:
     """The value that `text` stands for: a Python literal if it is one, itself otherwise."""
+    # Asking Python's parser is what costs most in a large inventory; these need no asking.
+    if _WORD.fullmatch(text) and text not in _NAMED_LITERALS:
+        return text
+    if _SMALL_NUMBER.fullmatch(text):
+        return int(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -33,6 +33,8 @@ class VarsFiles:
         self.warnings: list[Diagnostic] = []
         self.errors: list[Diagnostic] = []
         self._folders: dict[tuple[str, str], Path] = {}
+        #: The folders that hold nothing, or are none.
+        self._empty: set[tuple[str, str]] = set()
         self._listings: dict[Path, frozenset[str]] = {}
         self._layers: dict[Path, Map | None] = {}
 
@@ -43,7 +45,10 @@ class VarsFiles:
         NAME.json only the first that exists counts; where it is a directory, all in it.
         Broken files are collected in `errors`.
         """
-        folder = self._folder(base, kind)
+        key = (str(base), kind)  # joining and hashing paths is what costs with many hosts
+        if key in self._empty:
+            return []
+        folder = self._folder(key, base)
         extensions = self._present(folder, name)
         if not extensions or name.startswith("/") or "\0" in name:
             return []
@@ -53,10 +58,11 @@ class VarsFiles:
         files = self._inside(found[0]) if found[0].is_dir() else [found[0]]
         return [layer for file in files if (layer := self._read(file)) is not None]
 
-    def _folder(self, base: Path, kind: str) -> Path:
-        key = (str(base), kind)  # joining and hashing paths is what costs with many hosts
+    def _folder(self, key: tuple[str, str], base: Path) -> Path:
         if key not in self._folders:
-            self._folders[key] = base / kind
+            self._folders[key] = base / key[1]
+            if not self._listing(self._folders[key]):
+                self._empty.add(key)
         return self._folders[key]
 
     def _present(self, folder: Path, name: str) -> list[str]:
