@@ -97,9 +97,7 @@ def main() -> None:
             if options.keep:
                 kept = ROOT / "lab.yml"
                 lab.write_inventory(kept)
-                say(
-                    f"The hosts stay up; their inventory is {kept.name}. Break something, then plan:"
-                )
+                say(f"The hosts stay up; their inventory is {kept.name}. Break something, plan:")
                 print("$ .venv/bin/provisioner lab ssh mx1 --name demo")
                 print("$ .venv/bin/provisioner plan -i inventory -i lab.yml")
                 print("$ .venv/bin/provisioner lab down --name demo")

@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from releases import chosen_releases
 
 from provisioner.lab import HostSpec, cleanup, requirements, state
 from provisioner.lab.lab import Lab
-from provisioner.lab.recipe import RELEASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from provisioner.lab.state import Host
-
-DEFAULT_RELEASES = ("bookworm", "trixie")
 
 #: Hosts a release: while one is made new again, the next test has another.
 HOSTS_A_RELEASE = 2
@@ -36,16 +34,6 @@ HOSTS_A_RELEASE = 2
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-releases", action="store_true", help="lab tests on every release")
     parser.addoption("--lab-release", action="append", metavar="RELEASE", help="lab tests on it")
-
-
-def chosen_releases(config: pytest.Config) -> tuple[str, ...]:
-    if config.getoption("--all-releases", default=False):
-        return RELEASES
-    named = config.getoption("--lab-release", default=None)
-    named = named or os.environ.get("PROVISIONER_LAB_RELEASES", "").split()
-    if named == ["all"]:
-        return RELEASES
-    return tuple(named) or DEFAULT_RELEASES
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import chosen_releases
+from releases import chosen_releases
 from support import Bench, Site, leftovers, master, state, write
 
 if TYPE_CHECKING:
