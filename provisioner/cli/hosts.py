@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from provisioner.cli.options import vault_options
 from provisioner.diagnostics import render
 from provisioner.errors import ExitCode, HostError, InputError, worst
 from provisioner.secrets import Secret
@@ -17,6 +19,8 @@ from provisioner.secrets import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from provisioner.inventory.opening import Secrets
+    from provisioner.inventory.vault import Vault
     from provisioner.transport.base import Target
     from provisioner.transport.trust import Sighting
 
@@ -71,11 +75,14 @@ def trust(
     `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. A name that no inventory knows
     is taken as ssh takes it: [user@]host[:port].
     """
+    from provisioner.inventory.opening import Placeholders
     from provisioner.transport.ssh import SshTransport
     from provisioner.transport.target import Overrides
     from provisioner.transport.trust import sight
 
-    targets = [each for each in _targets(patterns, sources, Overrides()) if _is_ssh(each)]
+    # Nobody logs in here: passwords can stay closed.
+    named = _targets(patterns, sources, Overrides(), Placeholders())
+    targets = [each for each in named if _is_ssh(each)]
     transport = SshTransport([known_hosts] if known_hosts else None)
     try:
         sightings = _everywhere(targets, lambda target: sight(transport, target), forks)
@@ -94,6 +101,7 @@ def trust(
 @click.option("-b", "--become", is_flag=True, help="Try sudo, too.")
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
 @click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the sudo password.")
+@vault_options
 @click.pass_context
 def check(
     context: click.Context,
@@ -105,8 +113,13 @@ def check(
     become: bool,
     ask_pass: bool,
     ask_become_pass: bool,
+    vault_password_files: tuple[str, ...],
+    vault_ids: tuple[str, ...],
+    ask_vault_pass: bool,
 ) -> None:
     """Log in to each host; say as whom, by what, whether sudo works, and how long it took."""
+    from provisioner.inventory.opening import Secrets
+    from provisioner.inventory.references import vault_from
     from provisioner.transport import open_transport
     from provisioner.transport.target import Overrides
     from provisioner.transport.trust import try_way
@@ -118,7 +131,8 @@ def check(
         password=_ask("login password") if ask_pass else None,
         become_password=_ask("sudo password") if ask_become_pass else None,
     )
-    targets = _targets(patterns, sources, overrides)
+    vault = vault_from(vault_password_files, vault_ids, ask=ask_vault_pass)
+    targets = _targets(patterns, sources, overrides, Secrets(vault), vault)
     transport = open_transport()
     try:
         results = _everywhere(targets, lambda target: str(try_way(transport, target)), forks)
@@ -133,15 +147,23 @@ def check(
     context.exit(worst(codes))
 
 
-def _targets(patterns: Sequence[str], sources: Sequence[str], overrides: Any) -> list[Target]:
+def _targets(
+    patterns: Sequence[str],
+    sources: Sequence[str],
+    overrides: Any,
+    secrets: Secrets,
+    vault: Vault | None = None,
+) -> list[Target]:
     """What the arguments name: inventory hosts, and other hosts as ssh would take them."""
     from provisioner.inventory import load_inventory
+    from provisioner.inventory.reading import Reader
     from provisioner.transport.endpoint import parse_destination
     from provisioner.transport.target import target_of
 
     if not sources and _DEFAULT_INVENTORY.exists():
         sources = (str(_DEFAULT_INVENTORY),)
-    inventory = load_inventory(sources) if sources else None
+    inventory = load_inventory(sources, vault=vault) if sources else None
+    reader = Reader(inventory, secrets) if inventory else None
     if inventory is None and not patterns:
         raise InputError("which hosts? there is no inventory here", help="-i FILE, or name hosts")
     found: dict[str, Target] = {}
@@ -153,7 +175,8 @@ def _targets(patterns: Sequence[str], sources: Sequence[str], overrides: Any) ->
                 raise
             selected = []
         for host in selected:
-            found[host.name] = target_of(host.name, host.vars, defaults=overrides)
+            read = partial(reader.variable, host) if reader else None
+            found[host.name] = target_of(host.name, host.vars, defaults=overrides, read=read)
         if not selected:
             named = parse_destination(pattern)
             own = target_of(named.name, {}, defaults=overrides)
