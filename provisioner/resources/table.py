@@ -41,7 +41,6 @@ from provisioner.resources.observed import (
 )
 from provisioner.resources.parameter import indexed_type
 
-
 _MISSING = "compiled form missing"
 
 
