@@ -68,11 +68,14 @@ def _internal_error(error: Exception) -> int:
     import os
     import traceback
 
+    from provisioner.secrets import masked
+
     if os.environ.get("PROVISIONER_TRACE"):
         traceback.print_exception(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
-    click.echo(f"error: a fault of provisioner itself: {type(error).__name__}: {error}", err=True)
+    cause = masked(f"{type(error).__name__}: {error}")
+    click.echo(f"error: a fault of provisioner itself: {cause}", err=True)
     click.echo(
         f"  help: report it with the place ({where}); PROVISIONER_TRACE=1 shows more", err=True
     )
