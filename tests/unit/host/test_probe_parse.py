@@ -238,5 +238,7 @@ def test_any_answer_gives_an_observation_or_a_failure(answer: bytes) -> None:
         assert failure.host == "mx1"  # noqa: PT017 - either outcome is right
         return
     assert isinstance(found, Observed)
+    if found.facts.missing_tools:
+        return  # such a host is refused by the names of its tools, and never planned
     plan = plan_host(WANTED, found)
     assert plan.host == "mx1"

@@ -14,6 +14,7 @@ ALLOWED = {
     "collections.abc",
     "dataclasses",
     "enum",
+    "ipaddress",
     "re",
     "typing",
     "provisioner.diagnostics",
