@@ -32,9 +32,12 @@ def types(c: Context) -> None:
 )
 def test(c: Context, all: bool = False, only: str = "") -> None:  # noqa: A002 - the flag's name
     """Unit, case, contract and lab tests; --all for the full release matrix."""
-    scope = "" if all else "-m 'not matrix'"
+    pytest = f"{PYTHON} -m pytest" + ("" if all else " -m 'not matrix'")
     releases = {"PROVISIONER_LAB_RELEASES": "all"} if all else {}
-    c.run(f"{PYTHON} -m pytest {scope} {only}", pty=sys.stdout.isatty(), env=releases)
+    # What needs no hosts uses every core; the hosts of the lab share theirs.
+    parts = [only] if only else ["-n auto -q tests/unit tests/contract", "tests/lab"]
+    for part in parts:
+        c.run(f"{pytest} {part}", pty=sys.stdout.isatty(), env=releases)
 
 
 @task(help={"install": "install the Debian packages the lab needs (root)"})
