@@ -279,6 +279,13 @@ wait_alive() {
   done
 }
 
+# make_queue QUEUE: backends have their sockets there, and where Postfix was never started
+# the directories may be missing; postfix(1) check creates them.
+make_queue() {
+  [ -d "$1/private" ] && return 0
+  said=$(postfix check 2>&1 9>&-) || stop failed "postfix check: $said"
+}
+
 # activate reload|restart UNIT QUEUE: and Postfix runs afterwards.
 activate() {
   ACTIVATED=$2 QUEUE=$3

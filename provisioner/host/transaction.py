@@ -69,6 +69,8 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
     _sync_directories(program, plan)
     # What Postfix asks (policy services, SASL) runs before Postfix starts to ask.
     backends = [each for each in plan.steps if _is_backend_start(each, plan)]
+    if backends and plan.queue_directory:
+        program.call("make_queue", plan.queue_directory)
     for step in backends:
         _after(program, step)
     if plan.activation is not Activation.NONE:

@@ -42,6 +42,9 @@ from provisioner.resources.observed import (
 from provisioner.resources.parameter import indexed_type
 
 _MISSING = "compiled form missing"
+_UNREADABLE = "compiled form cannot be read"
+#: What the probe says instead of a dump of a table that postmap cannot list.
+_UNLISTED = hashlib.sha256(b"unlisted\n").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,12 @@ class Table(Resource):
         compiled = real in tables.COMPILED
         if state.digest != self.digest or (compiled and attribute_notes(self.attributes, state)):
             # The compiled form takes owner and mode from the source it was made of.
-            return (self._rewrite(state, real, compiled),)
+            return (self._rewrite(state, real, compiled, observed),)
         changes = list(attribute_changes(self, self.path, self.attributes, state))
         fault = self._compiled_fault(observed) if compiled else ""
         if fault:
-            missing = fault == _MISSING
-            level, reason = for_table(real, was_missing=True) if missing else (Activation.NONE, "")
+            useless = fault in (_MISSING, _UNREADABLE)
+            level, reason = for_table(real, was_missing=True) if useless else (Activation.NONE, "")
             changes.append(
                 Change(
                     self.address,
@@ -151,13 +154,15 @@ class Table(Resource):
             )
         return changes
 
-    def _rewrite(self, state: PathState, real: str, compiled: bool) -> Change:
+    def _rewrite(self, state: PathState, real: str, compiled: bool, observed: Observed) -> Change:
         effects: list[Effect] = [WriteFile(self.path, self.content, self.attributes)]
         if compiled:
             effects.append(CompileTable(self.path, self._compiler(real)))
         new = state.kind is PathKind.MISSING
-        # A new table is first opened by the processes that a changed main.cf starts.
-        level, reason = (Activation.NONE, "") if new else for_table(real)
+        if new:
+            level, reason = self._first_opening(real, observed)
+        else:
+            level, reason = for_table(real)
         return Change(
             self.address,
             Action.CREATE if new else Action.UPDATE,
@@ -185,6 +190,14 @@ class Table(Resource):
             return unified(self.path, old, self.content)
         return keyed_diff(tables.parse(old.decode("utf-8", "surrogateescape")).values, self.entries)
 
+    def _first_opening(self, real: str, observed: Observed) -> tuple[Activation, str]:
+        """A new table is opened by the processes that a changed main.cf starts; but where
+        main.cf refers to it already, some may have looked for it in vain."""
+        settings = observed.main_cf.parameters.values() if observed.main_cf else ()
+        if any(f":{self.path}" in each.value for each in settings):
+            return for_table(real, was_missing=True)
+        return Activation.NONE, ""
+
     def _compiled_fault(self, observed: Observed) -> str:
         """Why the compiled form must be made anew; empty when it is right."""
         found = observed.compiled.get(self.path)
@@ -197,6 +210,8 @@ class Table(Resource):
         ).hexdigest()
         if found.dump == expected:
             return ""
+        if found.dump == _UNLISTED:
+            return _UNREADABLE
         if not found.dump:
             return "compiled form of unknown age"
         return "compiled form differs from its source"
