@@ -91,10 +91,12 @@ class Site:
         """The role postfix alone, with these parameters."""
         self.say({"postfix": {"parameters": parameters}}, ["postfix"])
 
-    def start(self, verb: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, verb: str, *arguments: str, program: Sequence[str] = ("-m", "provisioner")
+    ) -> subprocess.Popen[str]:
         """The program as a process. In a process group of its own, as a shell starts it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "provisioner", verb, "-i", "hosts.yml", *arguments],
+            [sys.executable, *program, verb, "-i", "hosts.yml", *arguments],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

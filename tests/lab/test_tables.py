@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from releases import chosen_releases
-from support import Bench, Site, leftovers, read, state, write
+from support import Bench, Site, leftovers, rcpt, read, state, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,29 +67,46 @@ def test_nothing_to_do_after_the_first_apply(bench: Bench, site: Site) -> None:
     ]
 
 
+ANOTHER = "echo 'a.example OK' >/tmp/zone && postmap {kind}:/tmp/zone && cp /tmp/zone.* {db}"
+
+
 @pytest.mark.parametrize(
-    "disturb",
+    ("disturb", "activation"),
     [
-        "rm {db}",
-        "printf 'a.example OK\\n' >/tmp/zone && postmap {kind}:/tmp/zone && cp /tmp/zone.* {db}",
-        "printf 'not a database' >{db}",
-        ": >{db}",
+        ("rm {db}", "reload"),
+        (ANOTHER, "none"),
+        ("printf 'not a database' >{db}", "reload"),
+        (": >{db}", "reload"),
     ],
     ids=["removed", "of another source", "garbage", "empty"],
 )
 def test_compiled_form_heals_and_its_source_is_left_alone(
-    bench: Bench, site: Site, disturb: str
+    bench: Bench, site: Site, disturb: str, activation: str
 ) -> None:
+    """A process that could not open it keeps failing until it ends: that takes a reload."""
     db = compiled(bench)
     kind = bench.sh("postconf -h default_database_type").strip()
     before = bench.sh(f"stat -c '%i %Y %a' {ZONE}")
     bench.sh(disturb.format(db=db, kind=kind))
     (change,) = site.changes(bench.host)
     assert (change["address"], change["action"]) == (f"table:{ZONE}", "compile")
-    assert change["activation"] == "none"
+    assert change["activation"] == activation
     site.settle()
     assert query(bench, "b.example") == "REJECT no thanks"
     assert bench.sh(f"stat -c '%i %Y %a' {ZONE}") == before
+
+
+def test_a_table_that_was_gone_serves_again(bench: Bench, site: Site) -> None:
+    """smtpd met it missing and answered 451; it must not go on doing so."""
+    host = bench.host
+    policy = {"access_maps": {"client": {"entries": {"192.0.2.1": "REJECT"}}}}
+    site.say(policy, ["postfix", "smtpd_restrictions", "access_maps"])
+    site.settle()
+    assert rcpt(bench.lab, host, "second", f"root@{host.fqdn}")[0] == 250
+    bench.sh("rm /etc/postfix/maps/access_client*; postfix reload")
+    assert rcpt(bench.lab, host, "second", f"root@{host.fqdn}")[0] == 451
+    site.settle()
+    assert rcpt(bench.lab, host, "second", f"root@{host.fqdn}")[0] == 250
 
 
 def test_postmap_run_by_hand_is_no_difference(bench: Bench, site: Site) -> None:
