@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,12 @@ settings.register_profile(
     "plain", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("plain")
+
+# A shell starts what it puts into the background deaf to these, and so would we start what
+# is tested here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for deaf in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(deaf, signal.SIG_DFL)
 
 
 @pytest.fixture
