@@ -10,7 +10,7 @@ demo: .venv/ready
 
 test: .venv/ready
 	@[ "$$(id -u)" != 0 ] || .venv/bin/inv lab --install
-	@.venv/bin/inv test $(if $(ALL),--all)
+	@.venv/bin/inv test $(if $(ALL),--all) $(if $(AGAIN),--again)
 
 # The virtual environment, with the project and its development tools in it.
 .venv/ready: pyproject.toml

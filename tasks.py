@@ -28,16 +28,26 @@ def types(c: Context) -> None:
     help={
         "all": "every release and the heavy tests (the full matrix)",
         "only": "pytest's own selection, as in --only 'tests/unit -k main_cf'",
+        "again": "run lab tests that fail a second time, and go by that; both are shown",
     }
 )
-def test(c: Context, all: bool = False, only: str = "") -> None:  # noqa: A002 - the flag's name
+def test(
+    c: Context,
+    all: bool = False,  # noqa: A002 - the flag's name
+    only: str = "",
+    again: bool = False,
+) -> None:
     """Unit, case, contract and lab tests; --all for the full release matrix."""
     pytest = f"{PYTHON} -m pytest" + ("" if all else " -m 'not matrix'")
     releases = {"PROVISIONER_LAB_RELEASES": "all"} if all else {}
     # What needs no hosts uses every core; the hosts of the lab share theirs.
     parts = [only] if only else ["-n auto -q tests/unit tests/contract", "tests/lab"]
     for part in parts:
-        c.run(f"{pytest} {part}", pty=sys.stdout.isatty(), env=releases)
+        retried = again and part == "tests/lab"
+        done = c.run(f"{pytest} {part}", pty=sys.stdout.isatty(), env=releases, warn=retried)
+        if retried and done is not None and done.failed:
+            print("These failed; on booted hosts that may be the machine. Once more, and no more:")
+            c.run(f"{pytest} {part} --last-failed", pty=sys.stdout.isatty(), env=releases)
 
 
 @task(help={"install": "install the Debian packages the lab needs (root)"})
