@@ -207,9 +207,9 @@ class MemoryHost:
                 assert sha256(whole) == digest
                 self.nodes[path] = _with(replace(old or Node(), content=whole), attributes)
                 self._compile(path, type_, ours=True)
-            case Restore(path, digest, type_):
+            case Restore(path, digest, attributes, type_):
                 assert digest in self.kept, f"no kept copy for {path}"
-                self.nodes[path] = replace(self.kept[digest])
+                self.nodes[path] = _with(replace(self.kept[digest]), attributes)
                 self._compile(path, type_)
             case Compile(path, type_):
                 self._compile(path, type_)

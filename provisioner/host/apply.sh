@@ -142,6 +142,12 @@ stage_attributes() {
   fresh=
 }
 
+# attributes_of_staged OWNER GROUP MODE: those of a copy that has some.
+attributes_of_staged() {
+  attributes "$staged" "$@"
+  fresh=
+}
+
 # Owner before mode: a change of owner clears set-id bits.
 attributes() {
   [ "$2" = - ] || chown -- "$2" "$1" || stop failed "$1: no such owner: $2"

@@ -23,14 +23,18 @@ probe_facts() {
     set -- $(postconf -dh mail_version config_directory daemon_directory 2>/dev/null)
     printf 'postfix %s\nconfig %s\ndaemons %s\n' "$1" "$2" "$3"
     CONFIG=$2
-    said=$(postconf -n 2>&1 >/dev/null) || printf 'broken %s\n' "$(printf '%s' "$said" | tail -n 1)"
+    probe_types='postconf -m'
+    said=$(postconf -n 2>&1 >/dev/null) || {
+      printf 'broken %s\n' "$(printf '%s' "$said" | tail -n 1)"
+      probe_types=probe_types_aside # Postfix programs wait a second before they give up
+    }
     # main.cf may set these; one too broken to read leaves the built-in defaults.
     said=$(postconf -xh default_database_type queue_directory 2>/dev/null) ||
       said=$(postconf -dh default_database_type queue_directory)
     set -- $said
     TYPE=$1
     printf 'default_type %s\nqueue %s\n' "$TYPE" "$2"
-    printf 'types %s\n' "$( (postconf -m 2>/dev/null || probe_types_aside) | tr '\n' ' ')"
+    printf 'types %s\n' "$($probe_types 2>/dev/null | tr '\n' ' ')"
     read -r pid 2>/dev/null <"$2/pid/master.pid" &&
       [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = master ] && printf 'master %s\n' "$pid"
   fi

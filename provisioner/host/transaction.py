@@ -146,9 +146,10 @@ def _stage(program: Program, step: Step) -> None:
             program.call("stage_end", digest)
             if type_:
                 program.call("stage_compile", path, type_)
-        case Restore(path, digest, type_):
+        case Restore(path, digest, attributes, type_):
             program.call("stage_begin", path)
             program.call("stage_kept_copy", digest)
+            program.call("attributes_of_staged", *_attributes(attributes))
             program.call("stage_end", digest)
             if type_:
                 program.call("stage_compile", path, type_)
@@ -209,7 +210,8 @@ def _after(program: Program, step: Step) -> None:
 
 
 def _attributes(attributes: Attributes) -> tuple[str, str, str]:
-    mode = NONE if attributes.mode is None else f"{attributes.mode:04o}"
+    # Five digits: with fewer, chmod keeps the set-id bits of a directory.
+    mode = NONE if attributes.mode is None else f"{attributes.mode:05o}"
     return attributes.owner or NONE, attributes.group or NONE, mode
 
 

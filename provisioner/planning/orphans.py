@@ -14,6 +14,7 @@ from provisioner.planning.plan import Orphan
 from provisioner.postfix import main_cf, master_cf, sensitive, tables
 from provisioner.resources.base import (
     Action,
+    Attributes,
     Before,
     Change,
     CompileTable,
@@ -22,9 +23,10 @@ from provisioner.resources.base import (
     RemovePath,
     Resource,
     RestorePath,
+    SetAttributes,
 )
-from provisioner.resources.file import describe, octal
-from provisioner.resources.observed import Observed, PathKind
+from provisioner.resources.file import attribute_notes, describe, octal
+from provisioner.resources.observed import Observed, PathKind, PathState
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.service import MasterService
 from provisioner.resources.unit import Unit
@@ -119,9 +121,10 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
                 effects=(RemovePath(path, type_),),
             )
         ]
+    attributes = Attributes(before.owner, before.group, before.mode)
     if not before.digest or state.digest == before.digest:
-        return [_forget(address)]
-    effects: list[Effect] = [RestorePath(path, before.digest)]
+        return [_put_back_attributes(address, path, attributes, state)]
+    effects: list[Effect] = [RestorePath(path, before.digest, attributes)]
     if type_.removeprefix("alias-") in tables.COMPILED:
         effects.append(CompileTable(path, type_))
     return [
@@ -134,6 +137,23 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
             effects=tuple(effects),
         )
     ]
+
+
+def _put_back_attributes(
+    address: str, path: str, attributes: Attributes, state: PathState
+) -> Change:
+    """For what stood there and still does: a directory, a file whose content is the same."""
+    notes = attribute_notes(attributes, state)
+    if not notes or state.kind is PathKind.MISSING:
+        return _forget(address)
+    return Change(
+        address,
+        Action.UPDATE,
+        before=describe(state),
+        after=", ".join(notes),
+        origin=_ORIGIN,
+        effects=(SetAttributes(path, attributes),),
+    )
 
 
 def _forget(address: str) -> Change:

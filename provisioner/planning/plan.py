@@ -52,6 +52,7 @@ class Restore:
 
     path: str
     digest: str
+    attributes: Attributes = KEEP
     compile: str = ""
     op: Literal["restore"] = "restore"
 

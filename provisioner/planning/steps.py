@@ -52,8 +52,8 @@ class StepBuilder:
                 self._writes[path] = Write(
                     path, digest, content, attributes=attributes, keep=self._is_original(path)
                 )
-            case base.RestorePath(path, digest):
-                self._writes[path] = Restore(path, digest)
+            case base.RestorePath(path, digest, attributes):
+                self._writes[path] = Restore(path, digest, attributes)
             case base.CompileTable(path, type_):
                 self._compiles[path] = type_
             case base.RemovePath(path, type_):

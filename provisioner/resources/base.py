@@ -119,10 +119,12 @@ class RemovePath:
 
 @dataclass(frozen=True, slots=True)
 class RestorePath:
-    """Put back the copy kept from before the path was first managed."""
+    """Put back the copy kept from before the path was first managed, with the attributes it
+    had (the copy goes by its content, which another path may have had too)."""
 
     path: str
     digest: str
+    attributes: Attributes = KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,36 @@ def test_what_stood_before_survives_an_interrupted_first_run(bench: Bench, site:
     assert read(bench.lab, bench.host, "/etc/postfix/zone") == OLD_TABLE
 
 
+def test_owners_modes_and_units_are_put_back(bench: Bench, site: Site) -> None:
+    """A directory that was there, two files that were the same but for their owners, a unit."""
+    bench.sh(
+        "cd /etc/postfix; mkdir -m 2770 maps; chown admin:mail maps; echo 'x.example OK' >one; "
+        "cp one two; chown admin two; chmod 0600 two; systemctl disable -q --now dovecot"
+    )
+    site.say(NOTHING, ["postfix"])
+    site.apply()
+    before = state(bench.lab, bench.host)
+    tables = {f"/etc/postfix/{name}": {"entries": {"y.example": "OK"}} for name in ("one", "two")}
+    site.say(
+        {
+            "postfix": {**NOTHING["postfix"], "tables": tables},
+            "access_maps": {"client": {"entries": {"192.0.2.1": "REJECT"}}},
+        },
+        ["postfix", "smtpd_restrictions", "access_maps", "dovecot_auth"],
+    )
+    site.settle()
+    bench.sh("systemctl is-active dovecot && systemctl is-enabled dovecot")
+    site.say(NOTHING, ["postfix"])
+    site.apply("--prune")
+    after = state(bench.lab, bench.host)
+    for name in ("maps", "one", "two"):
+        assert after[f"/etc/postfix/{name}"] == before[f"/etc/postfix/{name}"]
+    said = bench.sh("systemctl is-active dovecot; systemctl is-enabled dovecot; true")
+    assert said.split() == ["inactive", "disabled"]
+    assert bench.sh("ls /etc/dovecot/conf.d | grep provisioner; true") == ""
+    site.plan(code=0)
+
+
 # ---- two inventories, one host ---------------------------------------------------------------
 
 

@@ -250,7 +250,14 @@ FOREIGN = (
 )
 
 
-@pytest.mark.parametrize("name", ["smtps", "465", "submissions"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "465",
+        pytest.param("smtps", marks=pytest.mark.matrix),
+        pytest.param("submissions", marks=pytest.mark.matrix),
+    ],
+)
 def test_foreign_services_stay_and_synonyms_are_one_service(
     bench: Bench, site: Site, name: str
 ) -> None:
