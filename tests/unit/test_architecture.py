@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PURE = ("provisioner/postfix", "provisioner/resources", "provisioner/planning", "roles")
+PURE = (
+    "provisioner/policy",
+    "provisioner/postfix",
+    "provisioner/resources",
+    "provisioner/planning",
+    "roles",
+)
 #: What talks to the world, or looks at a clock.
 IMPURE = {
     "asyncio", "concurrent", "http", "invoke", "multiprocessing", "paramiko", "requests",

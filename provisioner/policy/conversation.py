@@ -1,0 +1,119 @@
+"""A policy test as data: the conversation to hold, what must come of it, and what came.
+
+The words are SMTP's (RFC 5321); who the client is, is told to smtpd(8) with XCLIENT
+(XCLIENT_README), so that a host's own Postfix judges any client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from provisioner.resources.base import Origin
+
+
+class Stage(StrEnum):
+    """Where in a conversation a reply was given, in their order."""
+
+    CONNECT = "connect"
+    HELO = "helo"
+    STARTTLS = "starttls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    MESSAGE = "message"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who connects. `name` and `reverse_name`: None has the host resolve the address,
+    an empty one is a client without (`[UNAVAILABLE]`). `login` is a SASL user name."""
+
+    address: str = "192.0.2.25"
+    name: str | None = "client.example.org"
+    reverse_name: str | None = "client.example.org"
+    login: str = ""
+    #: Whether TLS is spoken: by STARTTLS, or from the first byte where the service wants that.
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is said to which service. It ends after the reply to `until`, or at the first
+    refusal.
+
+    `service` is a name of master.cf (`smtp`, `submission`, `submissions`, `127.0.0.1:10025`)
+    or its port. `helo` None: the client says neither EHLO nor HELO. `commands`, where there are
+    any, are said after HELO in place of a mail (`VRFY root`). `message` is sent whole only
+    where `until` is MESSAGE; with DATA the connection is dropped after the 354.
+    """
+
+    service: str = "smtp"
+    client: Client = field(default_factory=Client)
+    helo: str | None = "client.example.org"
+    sender: str = "someone@example.org"
+    recipients: tuple[str, ...] = ()
+    message: bytes = b""
+    commands: tuple[str, ...] = ()
+    until: Stage = Stage.DATA
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """`replies` are codes of which the last reply must have one, `x` for any digit (`554`,
+    `5xx`); none: any will do. `text` stands in it somewhere, in whatever case. `offers` and
+    `lacks` are keywords of EHLO's answer (`AUTH`, `STARTTLS`) after TLS, if there is any."""
+
+    replies: tuple[str, ...] = ()
+    text: str = ""
+    offers: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """One conversation and what must come of it. `name` is unique on a host."""
+
+    name: str
+    conversation: Conversation
+    expect: Expectation
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply of smtpd(8): the last line's code and text, and what it answered."""
+
+    stage: Stage
+    said: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who decided, as smtpd(8) -v logs it: the restriction, and the table, key and action
+    where one was asked. Empty strings for what is not known."""
+
+    restriction: str
+    table: str = ""
+    key: str = ""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a conversation. `fault` says why there is no reply to judge (the service
+    does not exist, the connection broke, TLS failed); empty otherwise."""
+
+    test: str
+    replies: tuple[Reply, ...] = ()
+    offers: tuple[str, ...] = ()
+    decision: Decision | None = None
+    fault: str = ""
+
+    @property
+    def last(self) -> Reply | None:
+        return self.replies[-1] if self.replies else None
