@@ -10,6 +10,7 @@ from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import listeners, manifest, orphans, soundness
 from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
+from provisioner.policy.conversation import PolicyTest
 from provisioner.postfix import activation, main_cf
 from provisioner.postfix.activation import Activation
 from provisioner.postfix.version import Version
@@ -23,13 +24,15 @@ class Desired:
     """One host's desired state: composed resources, in the order they were declared.
 
     `inventory` says who wants it (`id`, and as information `commit`). `warnings` are
-    what its roles found worth saying.
+    what its roles found worth saying. `tests` are what its mail policy must do; they say
+    nothing about what the host is to be, and `digest` leaves them out.
     """
 
     host: str
     resources: tuple[Resource, ...]
     inventory: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    tests: tuple[PolicyTest, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -64,22 +64,26 @@ class Conversation:
 class Expectation:
     """`replies` are codes of which the last reply must have one, `x` for any digit (`554`,
     `5xx`); none: any will do. `text` stands in it somewhere, in whatever case. `offers` and
-    `lacks` are keywords of EHLO's answer (`AUTH`, `STARTTLS`) after TLS, if there is any."""
+    `lacks` are keywords of EHLO's answer (`AUTH`, `STARTTLS`) after TLS, if there is any.
+    `asks` are restrictions that smtpd(8) must have evaluated (`check_policy_service`)."""
 
     replies: tuple[str, ...] = ()
     text: str = ""
     offers: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One conversation and what must come of it. `name` is unique on a host."""
+    """One conversation and what must come of it. `name` is unique on a host. One with a
+    reason to `skip` it is not held, but told of."""
 
     name: str
     conversation: Conversation
     expect: Expectation
     origin: Origin
+    skip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +109,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a conversation. `fault` says why there is no reply to judge (the service
-    does not exist, the connection broke, TLS failed); empty otherwise."""
+    """What came of a conversation. `offers` are EHLO's last keywords with what stands behind
+    them, `asked` the names of all restrictions that were evaluated, in order. `fault` says why
+    there is no reply to judge (the service does not exist, the connection broke, TLS failed);
+    empty otherwise."""
 
     test: str
     replies: tuple[Reply, ...] = ()
     offers: tuple[str, ...] = ()
     decision: Decision | None = None
+    asked: tuple[str, ...] = ()
     fault: str = ""
 
     @property
