@@ -77,6 +77,10 @@ class Reader:
         """The host's variable `name`, rendered and opened. Raises KeyError, InputError."""
         return self._read(host, name, host.vars[name], host.vars.marks.get(name))
 
+    def value(self, host: Host, path: str, raw: Any, mark: Mark | None = None) -> Any:
+        """What one layer says at `path`, rendered and opened. Raises InputError."""
+        return self._read(host, path, raw, mark)
+
     def variables(self, host: Host) -> Mapping[str, Any]:
         """The host's variables, each read when asked for."""
         return Variables(self, host)

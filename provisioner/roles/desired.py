@@ -16,6 +16,8 @@ from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import RoleRef
 from provisioner.marks import Map, Mark, find_mark
 from provisioner.planning.planner import Desired
+from provisioner.policy.conversation import PolicyTest
+from provisioner.policy.strangers import surroundings
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.requirement import Requirement
@@ -25,6 +27,7 @@ from provisioner.roles.hiding import hide, hide_texts
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
 from provisioner.roles.loading import Role, RoleLibrary, line_of
 from provisioner.roles.options import Model, validate
+from provisioner.roles.policy import VARIABLE, PolicyBook, joined
 from provisioner.secrets import collecting
 
 #: A variable that, where it is set, holds all options of all roles (and `mail`), so that
@@ -79,17 +82,17 @@ def desired_states(
     Raises `InputError` with everything that is wrong.
     """
     findings = Findings()
-    about = _Surroundings(today, folder, reader)
+    about = _Surroundings(today, folder, PolicyBook(UMBRELLA, reader), reader)
     states: dict[str, Desired] = {}
     for host in hosts:
         try:
             with collecting() as secrets:
-                resources, warnings = _resources(host, assigned[host.name], library, about)
+                found = _found(host, assigned[host.name], library, about)
         except InputError as error:
             findings.add(host.name, hide_texts(error.diagnostics(), secrets))
             continue
-        shown, said = hide(resources, secrets), hide_texts(warnings, secrets)
-        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(said))
+        shown, said = hide(found.resources, secrets), hide_texts(found.warnings, secrets)
+        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(said), found.tests)
     findings.raise_if_any()
     return states
 
@@ -100,6 +103,7 @@ class _Surroundings:
 
     today: date
     folder: Path
+    policy: PolicyBook
     reader: Reader | None = None
     _files: dict[str, bytes] = field(default_factory=dict)
 
@@ -109,14 +113,24 @@ class _Surroundings:
         return self._files[name]
 
 
-def _resources(
+@dataclass
+class _Found:
+    """What one host's roles and variables say."""
+
+    resources: list[Resource] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    tests: tuple[PolicyTest, ...] = ()
+
+
+def _found(
     host: Host, roles: Sequence[RoleRef], library: RoleLibrary, about: _Surroundings
-) -> tuple[list[Resource], list[Diagnostic]]:
+) -> _Found:
     wrong = list(_strangers(host, library))
     read = _options_of(host, about.reader)
     mail_source, mail = _validated(MailFacts, "mail", read, wrong)
     contributions: list[Contribution] = []
-    warnings: list[Diagnostic] = []
+    promised: list[PolicyTest] = []
+    found = _Found()
     for reference in roles:
         role = library.load(reference.name, reference.mark)
         source, options = _validated(role.options, role.name, read, wrong)
@@ -133,10 +147,12 @@ def _resources(
             mail_source=mail_source,
             today=about.today,
             read=about.read,
-            warnings=warnings,
+            warnings=found.warnings,
         )
         try:
-            contributions += _contributed(role, options, context)
+            contributions += _given(role, "resources", Contribution, options, context)
+            if role.tests:
+                promised += _given(role, "tests", PolicyTest, options, context)
         except ValueError as error:
             # What a resource refuses to hold was read from the option last asked for.
             wrong.append(Diagnostic(f"{role.name}: {error}", context.last_origin.mark))
@@ -146,27 +162,39 @@ def _resources(
             mark = Mark(role.file, line_of(error, role.file))
             message = f"role {role.name}: {type(error).__name__}: {error}"
             wrong.append(Diagnostic(message, mark))
+    try:
+        written = about.policy.written(host)
+    except InputError as error:
+        wrong += error.diagnostics()
+    if wrong or mail is None:
+        raise InputError.of(wrong)
+    found.resources = _unique(_composed(contributions))
+    around = surroundings(mail.hostname or host.name, mail.domains, mail.networks, found.resources)
+    found.tests, wrong = joined(promised, written, around)
     if wrong:
         raise InputError.of(wrong)
-    return _unique(_composed(contributions)), warnings
+    return found
 
 
-def _contributed(role: Role, options: RoleOptions, host: HostContext) -> list[Contribution]:
-    """What the role contributes. Raises `InputError` for what is no contribution."""
-    found: Any = role.resources(options, host)
+def _given(
+    role: Role, function: str, kind: Any, options: RoleOptions, host: HostContext
+) -> list[Any]:
+    """What a function of the role gives. Raises `InputError` for what is not of that kind."""
+    found: Any = getattr(role, function)(options, host)
+    what = {"resources": "resource", "tests": "policy test"}[function]
     if found is None:
         raise InputError(
-            f"role {role.name}: resources() gives nothing",
+            f"role {role.name}: {function}() gives nothing",
             mark=Mark(role.file),
-            help="yield resources, or return a list of them",
+            help=f"yield {what}s, or return a list of them",
         )
-    contributed = list(found)
-    for each in contributed:
-        if not isinstance(each, Contribution):
+    given = list(found)
+    for each in given:
+        if not isinstance(each, kind):
             raise InputError(
-                f"role {role.name}: {repr(each)[:80]} is no resource", mark=Mark(role.file)
+                f"role {role.name}: {repr(each)[:80]} is no {what}", mark=Mark(role.file)
             )
-    return contributed
+    return given
 
 
 def _strangers(host: Host, library: RoleLibrary) -> Iterator[Diagnostic]:
@@ -174,14 +202,14 @@ def _strangers(host: Host, library: RoleLibrary) -> Iterator[Diagnostic]:
     if UMBRELLA not in host.vars:
         return
     umbrella = host.merged(UMBRELLA)
-    known = [*library.names(), "mail"]
+    known = [*library.names(), "mail", VARIABLE]
     for name in umbrella:
         if name not in known:
             near = nearest(str(name), known)
             yield Diagnostic(
                 f"{UMBRELLA}.{name}: there is no such role",
                 find_mark(umbrella, (name,), key=True),
-                f"did you mean {near}?" if near else f"the roles are {', '.join(known[:-1])}",
+                f"did you mean {near}?" if near else f"the roles are {', '.join(known[:-2])}",
             )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
 from provisioner.marks import Mark
+from provisioner.policy.conversation import PolicyTest
 from provisioner.resources.restriction import Contribution
 from provisioner.roles.interface import HostContext, RoleOptions
 
@@ -19,13 +20,14 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Role:
-    """A loaded role."""
+    """A loaded role. `tests` says what it promises; many promise nothing that can be asked."""
 
     name: str
     folder: Path
     options: type[RoleOptions]
     resources: Callable[[RoleOptions, HostContext], Iterable[Contribution]]
     summary: str
+    tests: Callable[[RoleOptions, HostContext], Iterable[PolicyTest]] | None = None
 
     @property
     def file(self) -> str:
@@ -106,8 +108,13 @@ def _load_file(name: str, file: Path, mark: Mark | None) -> Role:
         raise InputError(
             f"role {name} has no function resources(options, host)", mark=Mark(str(file))
         )
+    tests = getattr(module, "tests", None)
+    if tests is not None and not callable(tests):
+        raise InputError(
+            f"role {name}: tests is no function tests(options, host)", mark=Mark(str(file))
+        )
     summary = (module.__doc__ or "").strip().partition("\n")[0]
-    return Role(name, file.parent, options, resources, summary)
+    return Role(name, file.parent, options, resources, summary, tests)
 
 
 def line_of(error: BaseException, file: str) -> int:

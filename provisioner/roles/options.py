@@ -58,11 +58,14 @@ def _diagnostics(
     for error in errors:
         path = _real_path(source, error["loc"], missing=error["type"] == "missing")
         places.setdefault(path, []).append(error)
+    for path, found in places.items():
+        # Where a value fits one member of a union, what that one says of it is the point.
+        places[path] = [e for e in found if e["type"] == "value_error"] or found
     for path in list(places):
         deeper = any(other[: len(path)] == path and len(other) > len(path) for other in places)
-        if deeper and all(e["type"] == "string_type" for e in places[path]):
-            # Text or a mapping could stand here, and it is a mapping: what is wrong inside
-            # it says more.
+        if deeper and all(e["type"] in ("string_type", "int_type") for e in places[path]):
+            # Text, a number or a mapping could stand here, and it is a mapping: what is wrong
+            # inside it says more.
             del places[path]
     return [_diagnostic(model, source, label, path, found) for path, found in places.items()]
 

@@ -1,0 +1,114 @@
+"""Whether what came of a conversation is what a policy test expects. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from provisioner.policy.conversation import (
+    Conversation,
+    Expectation,
+    PolicyTest,
+    Reply,
+    Stage,
+    Verdict,
+)
+
+
+def faults(expect: Expectation, verdict: Verdict) -> tuple[str, ...]:
+    """What differs from what is expected, in words; nothing where the test passes."""
+    if verdict.fault:
+        return (verdict.fault,)
+    last = verdict.last
+    if last is None:
+        return ("nothing was answered",)
+    found = []
+    if expect.replies and not any(_matches(code, last.code) for code in expect.replies):
+        found.append(f"the reply is {last.code}, not {codes_in_words(expect.replies)}")
+    if expect.text.casefold() not in last.text.casefold():
+        found.append(f'the reply does not say "{expect.text}"')
+    offered = {word.split()[0].upper() for word in verdict.offers if word.strip()}
+    found += [f"{word} is not offered" for word in expect.offers if word.upper() not in offered]
+    found += [f"{word} is offered" for word in expect.lacks if word.upper() in offered]
+    found += [f"{word} is not asked" for word in expect.asks if word not in verdict.asked]
+    return tuple(found)
+
+
+def _matches(wanted: str, code: str) -> bool:
+    return re.fullmatch(wanted.replace("x", "[0-9]"), code) is not None
+
+
+def codes_in_words(replies: Sequence[str]) -> str:
+    """`554`, `5xx (refused)`, `accepted`."""
+    told = {"5xx": "5xx (refused)", "4xx": "4xx (try again)"}
+    words = [told.get(each, each) for each in replies if each[0] not in "23"]
+    if any(each[0] in "23" for each in replies):
+        words = ["accepted" if "xx" in replies[0] else replies[0], *words]
+    return " or ".join(words)
+
+
+def expected(expect: Expectation) -> str:
+    """What is expected, in one line."""
+    parts = [codes_in_words(expect.replies)] if expect.replies else []
+    if expect.text:
+        parts.append(f'a reply that says "{expect.text}"' if not parts else f'"{expect.text}"')
+    parts += [f"{each} offered" for each in expect.offers]
+    parts += [f"{each} not offered" for each in expect.lacks]
+    parts += [f"{each} asked" for each in expect.asks]
+    return ", ".join(parts)
+
+
+def got(verdict: Verdict) -> str:
+    """What came, in one line."""
+    if verdict.fault:
+        return verdict.fault
+    last = verdict.last
+    if last is None:
+        return "nothing"
+    return f"{last.code} {last.text}  ({said(last)})"
+
+
+def said(reply: Reply) -> str:
+    """What a reply answered, in words."""
+    words = {
+        Stage.CONNECT: "on connecting",
+        Stage.MESSAGE: "to the message",
+        Stage.DATA: "to DATA",
+    }
+    return words.get(reply.stage) or f"to {reply.said}"
+
+
+def spoken(talk: Conversation) -> str:
+    """Who says what to whom, in one line."""
+    client = talk.client
+    name = "(resolved)" if client.name is None else client.name or "unknown"
+    parts = [f"{name}[{client.address}] on {talk.service}"]
+    if client.reverse_name is not None and client.reverse_name != client.name:
+        parts.append(f"PTR {client.reverse_name or 'none'}")
+    parts += ["TLS"] if client.tls else []
+    parts += [f"login {client.login}"] if client.login else []
+    parts.append("no HELO" if talk.helo is None else f"HELO {talk.helo}")
+    parts += talk.commands
+    if not talk.commands and talk.until not in (Stage.CONNECT, Stage.HELO, Stage.STARTTLS):
+        to = ", ".join(f"<{each}>" for each in talk.recipients)
+        parts.append(
+            f"from <{talk.sender}>" + (f" to {to}" if talk.until is not Stage.MAIL else "")
+        )
+    parts += ["with a message"] if talk.until is Stage.MESSAGE else []
+    return ", ".join(parts)
+
+
+def failing(
+    tests: Iterable[PolicyTest], verdicts: Iterable[Verdict]
+) -> list[tuple[PolicyTest, Verdict, tuple[str, ...]]]:
+    """Every test that does not pass, with what differs. One without a verdict does not pass."""
+    by_name = {each.test: each for each in verdicts}
+    found = []
+    for test in tests:
+        if test.skip:
+            continue
+        verdict = by_name.get(test.name) or Verdict(test.name, fault="no verdict came back")
+        wrong = faults(test.expect, verdict)
+        if wrong:
+            found.append((test, verdict, wrong))
+    return found
