@@ -57,6 +57,8 @@ def yaml_problem(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
     late = "quoted scalar" in context and "end of stream" in problem
     place = getattr(error, "context_mark" if late else "problem_mark", None)
     mark = Mark(file, place.line + 1, place.column + 1) if place else Mark(file)
+    if "nesting depth" in problem:  # newer libyaml stops before our own bound is met
+        return Diagnostic("nested too many levels deep", mark, "flatten it")
     message = f"YAML syntax: {problem}" + (f" ({context})" if context else "")
     if mark.line and _starts_with_tab(text, mark.line):
         return Diagnostic(message, mark, _CURES[0][1])
