@@ -21,4 +21,5 @@ test: .venv/ready
 	  { echo 'python3-venv is missing: apt-get install python3-venv'; exit 3; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[dev,contract]'
+	.venv/bin/python -m compileall -q provisioner roles
 	@touch $@

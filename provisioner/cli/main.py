@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib import import_module
 
@@ -65,7 +66,6 @@ def cli() -> None:
 
 def _internal_error(error: Exception) -> int:
     """A fault of this program, in one line; the traceback on request."""
-    import os
     import traceback
 
     from provisioner.secrets import masked
@@ -86,6 +86,8 @@ def main() -> None:
     """Run the program; ends the process with one of the documented exit codes."""
     # A run makes a lot and drops little of it: looking for garbage often is time lost.
     gc.set_threshold(200_000, 20, 20)
+    # To look for plugins, pydantic reads the metadata of every installed distribution.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -70,7 +70,7 @@ def load(options: Common, only: Collection[str] | None = None) -> Workspace:
     if only is not None:
         hosts = [host for host in hosts if host.name in only]
     who = identity([Path(source) for source in sources])
-    library = RoleLibrary(site_path.parent / "roles")
+    library = RoleLibrary(site_path.parent / "roles", documented=False)
     reader = Reader(inventory, Secrets(vault), merged={*library.names(), "mail", UMBRELLA})
     desired = desired_states(
         hosts,

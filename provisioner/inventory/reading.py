@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.errors import InputError
+from provisioner.inventory.markers import is_template
 from provisioner.inventory.opening import Secrets
 from provisioner.inventory.scope import Groups, HostVars, Parts, Scope, Variables
-from provisioner.inventory.templates import Template, is_template
 from provisioner.inventory.values import SecretReference, VaultValue
 from provisioner.marks import Map, Mark, Seq
 from provisioner.secrets import SecretText, collecting, pattern_of, remember
 
 if TYPE_CHECKING:
     from provisioner.inventory.model import Host, Inventory
+    from provisioner.inventory.templates import Template
 
 #: Deepest chain of variables whose templates name one another.
 MAX_CHAIN = 30
@@ -199,6 +200,8 @@ class Reader:
 
     def _template(self, text: str) -> Template:
         """Compiled once; what Jinja2 refuses, it refuses again without being asked."""
+        from provisioner.inventory.templates import Template
+
         plain = str.__str__(text)
         if plain not in self._templates:
             try:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from provisioner.inventory.markers import touch
 from provisioner.inventory.sealed import SealedMap
-from provisioner.inventory.templates import FUNCTIONS, touch
 from provisioner.marks import Map
 from provisioner.secrets import SecretText, remember
 
@@ -65,6 +65,8 @@ class Scope(Mapping[str, Any]):
     """What templates of one host can name: its variables, and Ansible's own about it."""
 
     def __init__(self, reader: Reader, host: Host, *, outside: bool = False) -> None:
+        from provisioner.inventory.templates import FUNCTIONS
+
         self._reader = reader
         self._host = host
         own: dict[str, Callable[[], Any]] = {

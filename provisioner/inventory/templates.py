@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
@@ -23,13 +22,12 @@ from jinja2.visitor import NodeTransformer
 from provisioner.diagnostics import nearest, printable
 from provisioner.errors import InputError
 from provisioner.inventory.filters import FILTERS, FilterError, check_length
-from provisioner.inventory.values import UnsafeText
+from provisioner.inventory.markers import touch, touching
 from provisioner.secrets import SecretText
 
 #: Longest loop, in turns.
 MAX_TURNS = 10_000
 
-_MARKERS = ("{{", "{%", "{#")
 #: Statements that reach outside the value, or have no business in one.
 _REFUSED = (
     nodes.Include,
@@ -51,26 +49,6 @@ _METHODS = frozenset(
 )  # fmt: skip
 _LONG = (str, list, tuple)
 _LOOKUPS = ("lookup", "query", "q")
-
-
-def is_template(value: Any) -> bool:
-    """Whether `value` is text that Jinja2 has something to do in."""
-    return (
-        isinstance(value, str)
-        and "{" in value
-        and any(marker in value for marker in _MARKERS)
-        and not isinstance(value, UnsafeText)
-    )
-
-
-_touched: ContextVar[list[bool] | None] = ContextVar("touched", default=None)
-
-
-def touch() -> None:
-    """Called when the template being rendered gets hold of a secret: its result is one."""
-    flags = _touched.get()
-    if flags is not None:
-        flags.append(True)
 
 
 def _noticed(value: Any) -> Any:
@@ -204,10 +182,9 @@ class Template:
 
         Raises InputError (without place) for what is undefined or cannot be done.
         """
-        flags: list[bool] = []
-        token = _touched.set(flags)
         try:
-            return self._rendered(names), bool(flags)
+            with touching() as flags:
+                return self._rendered(names), bool(flags)
         except InputError:
             raise
         except RecursionError:
@@ -220,8 +197,6 @@ class Template:
             raise _explained(str(error.message), names) from None
         except Exception as error:  # noqa: BLE001 - whatever the values make Python say
             raise InputError(f"in the template: {error}", help=_OF_TYPE) from None
-        finally:
-            _touched.reset(token)
 
     def _rendered(self, names: Mapping[str, Any]) -> Any:
         context = self._template.new_context(names, shared=True)  # type: ignore[arg-type]

@@ -10,9 +10,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from provisioner import __version__
 from provisioner.errors import HostError, InputError
@@ -21,6 +20,9 @@ from provisioner.planning.plan import HostPlan
 from provisioner.postfix import sensitive
 from provisioner.postfix.activation import Activation
 from provisioner.resources.base import Change
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT = 1
 
@@ -41,17 +43,22 @@ class SavedPlan:
     inventory: Mapping[str, str] = field(default_factory=dict)
     prune: bool = False
 
-    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    __pydantic_config__ = {"ser_json_bytes": "base64", "val_json_bytes": "base64"}  # noqa: RUF012 - pydantic's
 
 
-_ADAPTER: TypeAdapter[SavedPlan] = TypeAdapter(SavedPlan)
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Made when first needed: that takes a tenth of what a run without changes takes."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def dump(plan: SavedPlan) -> str:
     """The file's text. Raises `InputError` where it would have to hold a secret."""
     for host, saved in plan.hosts.items():
         _refuse_secrets(host, saved.plan)
-    content = json.loads(_ADAPTER.dump_json(plan))
+    content = json.loads(_adapter(SavedPlan).dump_json(plan))
     for saved_host in content["hosts"].values():
         for change in saved_host["plan"]["changes"]:
             del change["effects"]  # the steps say it all
@@ -61,6 +68,8 @@ def dump(plan: SavedPlan) -> str:
 
 def load(text: str, file: str) -> SavedPlan:
     """Raises `InputError` for a file that is no plan of this version, or was changed."""
+    from pydantic import ValidationError
+
     mark = Mark(file)
     again = "plan again with this version: provisioner plan -o FILE"
     try:
@@ -79,9 +88,10 @@ def load(text: str, file: str) -> SavedPlan:
     if digest != _digest(whole):
         raise InputError("the saved plan was changed after it was written", mark=mark, help=again)
     try:
-        return _ADAPTER.validate_json(json.dumps(whole["plan"]))
+        plan: SavedPlan = _adapter(SavedPlan).validate_json(json.dumps(whole["plan"]))
     except ValidationError as error:
         raise InputError(f"not a saved plan: {error}", mark=mark, help=again) from error
+    return plan
 
 
 def _digest(body: Mapping[str, Any]) -> str:
@@ -116,13 +126,10 @@ def _refuse_secrets(host: str, plan: HostPlan) -> None:
             )
 
 
-_CHANGES: TypeAdapter[tuple[Change, ...]] = TypeAdapter(tuple[Change, ...])
-
-
 def changes_document(given: Iterable[Change]) -> list[dict[str, Any]]:
     """Changes as a person is shown them, as data."""
     changes: list[dict[str, Any]] = json.loads(
-        _CHANGES.dump_json(tuple(given), exclude={"__all__": {"effects"}})
+        _adapter(tuple[Change, ...]).dump_json(tuple(given), exclude={"__all__": {"effects"}})
     )
     for change in changes:
         change["activation"] = str(Activation(change["activation"]))

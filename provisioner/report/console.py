@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import IO, TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, Severity, render
 from provisioner.errors import ProvisionerError
@@ -21,15 +22,19 @@ def is_fancy(stream: object) -> bool:
     return bool(isatty()) and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A rich console that never guesses at markup or folds lines on its own."""
+def fancy_console(stream: IO[str]) -> Console:
+    """A rich console on a terminal, that never guesses at markup or folds lines on its own."""
+    return _console(stream, no_color=bool(os.environ.get("NO_COLOR")))
+
+
+@cache
+def _console(stream: IO[str], *, no_color: bool) -> Console:
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
-        force_terminal=is_fancy(stream),
-        no_color=bool(os.environ.get("NO_COLOR")) or not is_fancy(stream),
+        force_terminal=True,
+        no_color=no_color,
         highlight=False,
         markup=False,
         emoji=False,
@@ -38,18 +43,25 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def print_lines(lines: Iterable[Line]) -> None:
-    out = console()
     for line in lines:
-        out.print(line.text, style=line.style or None)
+        print_line(line.text, line.style)
+
+
+def print_line(text: str, style: str | None = None, *, stderr: bool = False) -> None:
+    """One line; where nothing can be fancy, without loading what makes it so."""
+    stream = sys.stderr if stderr else sys.stdout
+    if is_fancy(stream):
+        fancy_console(stream).print(text, style=style or None)
+    else:
+        stream.write(f"{text}\n")
 
 
 def print_diagnostic(found: Diagnostic) -> None:
     style = "bold red" if found.severity is Severity.ERROR else "yellow"
     first, *rest = render(found).split("\n")
-    err = console(stderr=True)
-    err.print(first, style=style)
+    print_line(first, style, stderr=True)
     for line in rest:
-        err.print(line)
+        print_line(line, stderr=True)
 
 
 def print_error(error: ProvisionerError) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from provisioner.fleet.outcome import Outcome
-from provisioner.report.console import console
+from provisioner.report.console import print_line
 from provisioner.report.plantext import Line
 
 _STYLES = {"changed": "green", "ok": "green"}
@@ -14,17 +14,14 @@ _STYLES = {"changed": "green", "ok": "green"}
 
 def recap(outcomes: Sequence[Outcome], *, run: str, unfinished: int = 0) -> None:
     """Print the recap on standard output."""
-    out = console()
     counts = Counter(str(outcome.status) for outcome in outcomes)
     if unfinished:
         counts["not finished"] = unfinished
     text = ", ".join(f"{number} {status}" for status, number in counts.items())
     bad = any(status not in _STYLES for status in counts)
-    out.print(
-        f"Run {run}: {text or 'nothing was done'}.", style="bold red" if bad else "bold green"
-    )
+    print_line(f"Run {run}: {text or 'nothing was done'}.", "bold red" if bad else "bold green")
     if unfinished:
-        out.print(
+        print_line(
             "What a host had received whole it completes by itself; anything else it discards. "
             "Run apply again: it completes what is missing."
         )

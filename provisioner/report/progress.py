@@ -17,7 +17,7 @@ from provisioner.fleet.events import (
     RunStarted,
 )
 from provisioner.fleet.outcome import Status
-from provisioner.report.console import console, is_fancy
+from provisioner.report.console import fancy_console, is_fancy, print_line
 from provisioner.report.plantext import counted
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ class Progress:
     """A listener. Use as a context manager; what it shows goes to standard error."""
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
-        self._err = console(stderr=True)
         self._live = is_fancy(sys.stderr) and not quiet
         self._verbose = verbose
         self._quiet = quiet
@@ -59,7 +58,7 @@ class Progress:
                 self._verb, self._total = verb, len(hosts)
                 self._done = self._bad = 0
                 if self._live:
-                    self._spinner = self._err.status("")
+                    self._spinner = fancy_console(sys.stderr).status("")
                     self._spinner.start()
                     self._show()
                 elif not self._quiet:
@@ -98,7 +97,7 @@ class Progress:
 
     def _line(self, text: str, style: str | None = None) -> None:
         stamp = "" if self._live else f"{datetime.now():%H:%M:%S} "
-        self._err.print(stamp + text, style=style)
+        print_line(stamp + text, style, stderr=True)
 
     def _show(self) -> None:
         if self._spinner is None:

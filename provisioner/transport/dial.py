@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import paramiko
-
 from provisioner.errors import Unreachable
 from provisioner.transport.knownhosts import Finding, HostKey, KnownHosts, Verdict
+from provisioner.transport.leanly import paramiko
 from provisioner.transport.shell import last_words, with_last_words
 
 if TYPE_CHECKING:

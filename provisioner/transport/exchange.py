@@ -7,10 +7,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import paramiko
-
 from provisioner.errors import Unreachable
 from provisioner.transport.collect import LINGER_SECONDS, Collected
+from provisioner.transport.leanly import paramiko
 from provisioner.transport.shell import Dialogue, with_last_words
 
 if TYPE_CHECKING:

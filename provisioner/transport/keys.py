@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from paramiko.agent import AgentKey, AgentSSH
 
 from provisioner.secrets import Secret
+from provisioner.transport.leanly import paramiko
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,7 @@ def ask_on_terminal(question: str) -> Secret | None:
         return None
 
 
-class Agent(AgentSSH):
+class Agent(paramiko.agent.AgentSSH):
     """An ssh-agent whose one connection many threads share. Raises OSError, SSHException."""
 
     def __init__(self, path: str) -> None:
@@ -131,7 +130,7 @@ class KeyRing:
         with self._asking:  # one question at a time
             return self._prompt(question)
 
-    def _agent_keys(self, path: str | None) -> tuple[AgentKey, ...]:
+    def _agent_keys(self, path: str | None) -> tuple[paramiko.agent.AgentKey, ...]:
         if path is None:
             return ()
         with self._lock:
@@ -193,7 +192,7 @@ def _of_file(slot: _KeyFile) -> Candidate:
     return Candidate(str(slot.path), slot.blob, slot.load)
 
 
-def _of_agent(key: AgentKey) -> Candidate:
+def _of_agent(key: paramiko.agent.AgentKey) -> Candidate:
     comment = getattr(key, "comment", "") or key.get_name()
     return Candidate(f"agent key {comment}", key.asbytes(), lambda: key)
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import paramiko
-
 from provisioner.errors import Unreachable
 from provisioner.transport.endpoint import DEFAULT_IDENTITIES, Endpoint
 from provisioner.transport.keys import Candidate, KeyRing, KeyUnusable
+from provisioner.transport.leanly import paramiko
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

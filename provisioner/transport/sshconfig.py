@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import paramiko
-
 from provisioner.errors import InputError
 from provisioner.marks import Mark
+from provisioner.transport.leanly import paramiko
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.errors import InputError
-from provisioner.inventory.templates import Template, is_template
+from provisioner.inventory.markers import is_template
+from provisioner.inventory.templates import Template
 from provisioner.inventory.values import UnsafeText
 from provisioner.marks import Map
 
