@@ -58,16 +58,26 @@ begin() {
   frame step lock
 }
 
-# expect PATH SIGNATURE: the world is still the one that was planned for.
+# expect SIGNATURES PATH...: the world is still the one that was planned for. The signatures
+# are lines, in the order of the paths.
 expect() {
-  [ "$(path_state "$1")" = "$2" ] || stop stale "$1 is not what it was when this was planned"
+  wanted=$1
+  shift
+  found=$(path_states "$@")
+  [ "$found" != "$wanted" ] || return 0
+  for path; do
+    [ "${found%%"$NL"*}" = "${wanted%%"$NL"*}" ] ||
+      stop stale "$path is not what it was when this was planned"
+    found=${found#*"$NL"} wanted=${wanted#*"$NL"}
+  done
 }
 
 # locate PATH: $target is the file behind symlinks, $staged its successor beside it,
 # $subject what people call it.
 locate() {
   subject=$1
-  target=$(readlink -f -- "$1")
+  real "$1"
+  target=$real
   [ -n "$target" ] || stop failed "$1: its directory does not exist"
   staged=${target%/*}/.${target##*/}.provisioner-$RUN
 }

@@ -6,6 +6,9 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 umask 077
 STATE=/var/lib/provisioner
+NL='
+'
+ALSO=
 
 frame() {
   printf '\n@@%s %s\n' "$N" "$*"
@@ -24,30 +27,95 @@ digest() {
   sha256sum <"$1" 2>/dev/null | cut -c 1-64
 }
 
-# path_state PATH: `kind mode owner group digest size real`, symlinks followed.
-path_state() {
-  if [ -f "$1" ]; then kind=file
-  elif [ -d "$1" ]; then kind=directory
-  elif [ -e "$1" ] || [ -L "$1" ]; then kind=other
-  else
-    echo missing
-    return
-  fi
-  # -L fails on a dangling link: then it is the link itself that is described.
-  about=$(stat -L -c '%a %U %G' -- "$1" 2>/dev/null || stat -c '%a %U %G' -- "$1")
-  if [ "$kind" = file ]; then
-    printf 'file %s %s %s %s\n' "$about" "$(digest "$1")" "$(stat -L -c %s -- "$1")" \
-      "$(readlink -f -- "$1")"
-  else
-    printf '%s %s - 0 %s\n' "$kind" "$about" "$(readlink -f -- "$1")"
+# real PATH: $real is what stands behind symbolic links. A process only where there are any.
+real() {
+  real=$1 part=$1
+  while [ -n "$part" ]; do
+    [ ! -L "$part" ] || { real=$(readlink -f -- "$1"); return; }
+    part=${part%/*}
+  done
+}
+
+# path_states PATH...: a line each, `missing` or `kind mode owner group digest size real`,
+# symlinks followed. However many they are, it takes two processes: forks are what a probe
+# costs. The digests, and those of the files in $ALSO, stay in $SUMS.
+path_states() {
+  kinds=
+  for path; do
+    if [ -f "$path" ]; then kinds="${kinds}file "
+    elif [ -d "$path" ]; then kinds="${kinds}directory "
+    elif [ -e "$path" ]; then kinds="${kinds}other "
+    elif [ -L "$path" ]; then kinds="${kinds}dangling "
+    else kinds="${kinds}missing "; fi
+  done
+  stats=$(
+    for kind in $kinds; do
+      case $kind in missing | dangling) ;; *) set -- "$@" "$1" ;; esac
+      shift
+    done
+    [ $# -eq 0 ] || exec stat -L -c '%a %U %G %s %n' -- "$@" 2>/dev/null
+  )$NL
+  SUMS=$NL$(
+    for kind in $kinds; do
+      [ "$kind" != file ] || set -- "$@" "$1"
+      shift
+    done
+    set -f
+    IFS=$NL
+    set -- "$@" $ALSO
+    [ $# -eq 0 ] || exec sha256sum -- "$@" 2>/dev/null
+  )$NL
+  for path; do
+    kind=${kinds%% *} kinds=${kinds#* }
+    state_line "$path" "$kind"
+  done
+}
+
+# state_line PATH KIND: from the first line of $stats, if that is about it, and from $SUMS.
+state_line() {
+  about=${stats%%"$NL"*}
+  case $2-$about in
+    missing-*)
+      echo missing
+      return ;;
+    dangling-*) # it is the link itself that is described
+      real "$1"
+      printf 'other %s - 0 %s\n' "$(stat -c '%a %U %G' -- "$1")" "$real"
+      return ;;
+    *" $1")
+      stats=${stats#*"$NL"} about=${about%" $1"} ;;
+    *) # it went away in this very moment
+      echo missing
+      return ;;
+  esac
+  real "$1"
+  sum=- size=0
+  [ "$2" != file ] || { sum_of "$1" && size=${about##* }; }
+  printf '%s %s %s %s %s\n' "$2" "${about% *}" "$sum" "$size" "$real"
+}
+
+# sum_of PATH: $sum is its digest, `-` without one. A name that sha256sum writes in its own
+# way is asked for again.
+sum_of() {
+  sum=${SUMS%%"  $1$NL"*}
+  sum=${sum##*"$NL"}
+  if [ ${#sum} -ne 64 ]; then
+    [ ! -f "$1" ] || sum=$(digest "$1")
+    sum=${sum:--}
   fi
 }
 
 # suffix TYPE: what postmap adds to the source's name.
 suffix() {
-  case ${1#alias-} in
-    hash | btree) echo .db ;;
-    *) echo ".${1#alias-}" ;;
+  compiled_form '' "$1"
+  echo "$compiled"
+}
+
+# compiled_form PATH TYPE: $compiled is where postmap puts what it makes of it.
+compiled_form() {
+  case ${2#alias-} in
+    hash | btree) compiled=$1.db ;;
+    *) compiled=$1.${2#alias-} ;;
   esac
 }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,8 +28,11 @@ from provisioner.resources.observed import (
     UnitState,
 )
 
-#: Largest file content that is taken from a host, in bytes, uncompressed.
+#: Most file content that is taken from a host, in bytes, uncompressed.
 MAX_CONTENT = 256 << 20
+
+#: What a host remembers, by the names that `probe_contents` gives it.
+REMEMBERED = ("manifest.json", "manifest.next", "pending")
 CONFIG_DIRECTORY = "/etc/postfix"
 
 
@@ -55,13 +56,16 @@ class ProbeRequests:
     def add_calls(self, program: Program) -> None:
         """Append the probe's calls to a program that has `probe.sh` in it."""
         program.call("probe_facts")
-        program.call("probe_state")
+        tables = [word for each in self.tables for word in (each.path, each.type)]
+        if tables:
+            program.call("probe_compiled", *tables)
         program.call("probe_paths", *(each.path for each in self.files))
-        for index, file in enumerate(self.files):
-            if file.content:
-                program.call("probe_content", index, file.path, file.known)
-        for index, table in enumerate(self.tables):
-            program.call("probe_table", index, table.path, table.type)
+        wanted = ((i, each) for i, each in enumerate(self.files) if each.content)
+        program.call(
+            "probe_contents", *(word for i, each in wanted for word in (i, each.path, each.known))
+        )
+        if tables:
+            program.call("probe_tables", *tables)
         if self.packages:
             program.call("probe_packages", *self.packages)
         program.call("probe_units", *self.units)
@@ -100,6 +104,7 @@ class _Answer:
     def __init__(self, asked: ProbeRequests, frames: list[Frame]) -> None:
         self._asked = asked
         self._frames = frames
+        self._contents = self._unpacked()
 
     def observed(self) -> Observed:
         facts, extra = _facts(self._one("facts"))
@@ -113,7 +118,10 @@ class _Answer:
         if "postfix" in units:
             active = "active" if extra.get("master") else "inactive"
             units["postfix"] = replace(units["postfix"], active=active)
-        remembered, unfinished = self._optional("manifest"), self._optional("unfinished")
+        remembered, unfinished = (
+            self._remembered("manifest.json"),
+            self._remembered("manifest.next"),
+        )
         found = Observed(
             facts=facts,
             paths=paths,
@@ -122,7 +130,7 @@ class _Answer:
             units=units,
             manifest=manifest.merged(_manifest(remembered), _manifest(unfinished)),
             unfinished=bool(unfinished),
-            pending=self._optional("pending"),
+            pending=self._remembered("pending"),
         )
         main, master = found.main_text, found.master_text
         return replace(
@@ -139,8 +147,20 @@ class _Answer:
             return frame
         raise ValueError(f"it says nothing of {kind}")
 
-    def _optional(self, kind: str) -> str:
-        return next((frame.text() for frame in self._all(kind)), "")
+    def _unpacked(self) -> dict[str, bytes]:
+        """The contents that came, by number of the file asked for or name of what is remembered."""
+        contents: dict[str, bytes] = {}
+        for frame in self._all("contents"):
+            packed, room = frame.body, MAX_CONTENT
+            for name in frame.words[1:]:
+                contents[name], packed = _unpack(packed, room)
+                room -= len(contents[name])
+            if packed:
+                raise ValueError("more content than it names")
+        return contents
+
+    def _remembered(self, name: str) -> str:
+        return self._contents.get(name, b"").decode("utf-8", "surrogateescape")
 
     def _paths(self) -> dict[str, PathState]:
         lines = _lines(self._one("states"))
@@ -150,9 +170,10 @@ class _Answer:
             told = _lines(frame)
             for path, line in zip(told[::2], told[1::2], strict=True):
                 states.setdefault(path, _path_state(path, line))
-        for frame in self._all("content"):
-            path = _numbered(self._asked.files, frame.words[1]).path
-            content = _unpack(frame.body) if frame.words[2] == "gzip" else frame.body
+        for name, content in self._contents.items():
+            if name in REMEMBERED:
+                continue
+            path = _numbered(self._asked.files, name).path
             if hashlib.sha256(content).hexdigest() != states[path].digest:
                 raise ValueError(f"{path} changed while it was read")
             states[path] = replace(states[path], content=content)
@@ -243,12 +264,15 @@ def _unit(words: tuple[str, ...]) -> UnitState:
     )
 
 
-def _unpack(body: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
-        content = packed.read(MAX_CONTENT + 1)
-    if len(content) > MAX_CONTENT:
-        raise ValueError(f"a file is larger than {MAX_CONTENT >> 20} MiB")
-    return content
+def _unpack(body: bytes, room: int) -> tuple[bytes, bytes]:
+    """The content of the first gzip member, at most `room` bytes, and what follows it."""
+    member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    content = member.decompress(body, room + 1)
+    if len(content) > room:
+        raise ValueError(f"the files are larger than {MAX_CONTENT >> 20} MiB")
+    if not member.eof:
+        raise ValueError("content that was cut short")
+    return content, member.unused_data
 
 
 def _manifest(text: str) -> dict[str, Any] | None:

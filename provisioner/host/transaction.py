@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provisioner.errors import Conflict, Failed, HostError, Locked, RolledBack, Stale
@@ -20,6 +21,7 @@ from provisioner.planning.plan import (
     Control,
     HostPlan,
     MakeDirectory,
+    Precondition,
     Remove,
     Restore,
     SetAttributes,
@@ -45,8 +47,7 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
     """The program that carries out `plan`, and nothing else."""
     program = Program("apply.sh", "undo.sh", "health.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
-    for condition in plan.preconditions:
-        program.call("expect", condition.path, condition.signature)
+    _expect(program, plan.preconditions)
     for step in plan.steps:
         _stage(program, step)
     if plan.manifest is not None:
@@ -54,9 +55,10 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
     program.call("sync_staged")
     _rehearse(program, plan)
     # Somebody may have edited while we staged.
-    for condition in plan.preconditions:
-        if not isinstance(_step_at(plan, condition.path), MakeDirectory):
-            program.call("expect", condition.path, condition.signature)
+    _expect(
+        program,
+        [e for e in plan.preconditions if not isinstance(_step_at(plan, e.path), MakeDirectory)],
+    )
     if plan.activation is not Activation.NONE:
         _call_health(program, plan, "health_before")
     for step in plan.steps:
@@ -83,6 +85,12 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
             _after(program, step)
     program.call("finish", owner.run)
     return program
+
+
+def _expect(program: Program, conditions: Sequence[Precondition]) -> None:
+    if conditions:
+        signatures = "\n".join(each.signature for each in conditions)
+        program.call("expect", signatures, *(each.path for each in conditions))
 
 
 def _rehearse(program: Program, plan: HostPlan) -> None:

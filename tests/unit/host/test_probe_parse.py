@@ -78,14 +78,30 @@ def index(path: str) -> str:
     return str([file.path for file in ASKED.files].index(path))
 
 
+def contents(**instead: bytes | None) -> bytes:
+    """What a host sends of its files and its memory, one gzip member each."""
+    given: dict[str, bytes | None] = {
+        "main": MAIN,
+        "master": MASTER,
+        "manifest": json.dumps(MANIFEST).encode(),
+        "pending": b"reload x\n",
+        **instead,
+    }
+    sent = {NAMES.get(name, name): body for name, body in given.items() if body is not None}
+    return frame("contents", *sent, body=b"".join(map(gzip.compress, sent.values())))
+
+
+NAMES = {
+    "main": index("/etc/postfix/main.cf"),
+    "master": index("/etc/postfix/master.cf"),
+    "manifest": "manifest.json",
+}
+CONTENTS = contents()
 FRAMES = {
     "facts": frame("facts", body=FACTS),
-    "manifest": frame("manifest", body=json.dumps(MANIFEST).encode()),
-    "pending": frame("pending", body=b"reload x\n"),
     "states": frame("states", body=b"".join(STATES[file.path] for file in ASKED.files)),
     "managed": frame("managed", body=b"/etc/old\nmissing\n"),
-    "main": frame("content", index("/etc/postfix/main.cf"), "gzip", body=gzip.compress(MAIN)),
-    "master": frame("content", index("/etc/postfix/master.cf"), "plain", body=MASTER),
+    "contents": contents(),
     "table": frame("table", "0", "hash", "missing"),
     "packages": frame("packages", body=b"installed postfix 3.7.11-0\n"),
     "unit": frame(
@@ -105,8 +121,8 @@ def test_the_sample_answers_what_is_asked() -> None:
     program = Program("probe.sh", nonce=NONCE)
     ASKED.add_calls(program)
     calls = program.script().decode().rpartition(f"N={NONCE}")[2]
-    assert f"probe_content {index('/etc/postfix/main.cf')} /etc/postfix/main.cf" in calls
-    assert "probe_table 0 /etc/postfix/access indexed" in calls
+    assert f"{index('/etc/postfix/main.cf')} /etc/postfix/main.cf ''" in calls
+    assert "probe_tables /etc/postfix/access indexed" in calls
     assert calls.endswith("probe_end\n")
 
 
@@ -127,7 +143,9 @@ def test_a_whole_answer() -> None:
 
 
 def test_a_new_host() -> None:
-    found = parse("mx1", ASKED, without("manifest", "pending", "managed"), NONCE)
+    found = parse(
+        "mx1", ASKED, without("managed", contents=contents(manifest=None, pending=None)), NONCE
+    )
     assert (found.manifest, found.pending) == (None, "")
 
 
@@ -158,28 +176,31 @@ REFUSED = {
     "no states": (without("states"), "says nothing of states"),
     "no unit": (without("unit"), "says nothing of the unit postfix"),
     "no table": (without("table"), "says nothing of the table /etc/postfix/access"),
-    "no main.cf": (without("main"), "the content of /etc/postfix/main.cf is missing"),
+    "no main.cf": (without(contents=contents(main=None)), "content of /etc/postfix/main.cf is"),
     "too few states": (without(states=frame("states", body=b"missing\n")), "zip"),
-    "damaged gzip": (without(main=FRAMES["main"][:60] + b"\0\0" + FRAMES["main"][62:]), ""),
-    "truncated gzip": (without(main=FRAMES["main"][:-9]), ""),
-    "no gzip": (without(main=FRAMES["main"].replace(b"\x1f\x8b", b"xx")), "gzip"),
-    "other content": (without(master=FRAMES["master"] + b"x"), "changed while it was read"),
-    "content of nothing": (without(master=frame("content", "99", "plain")), "99"),
-    "content of a negative number": (without(master=frame("content", "-1", "plain")), "-1"),
+    "damaged gzip": (without(contents=CONTENTS[:120] + b"\0\0" + CONTENTS[122:]), ""),
+    "truncated gzip": (without(contents=CONTENTS[:-9]), "cut short"),
+    "no gzip": (without(contents=CONTENTS.replace(b"\x1f\x8b", b"xx")), "header"),
+    "more than it names": (without(contents=CONTENTS + b"x"), "more content than it names"),
+    "other content": (without(contents=contents(master=b"x")), "changed while it was read"),
+    "content of nothing": (without(contents=contents(**{"99": b""})), "99"),
+    "content of a negative number": (without(contents=contents(**{"-1": b""})), "-1"),
     "an odd kind": (without(states=FRAMES["states"].replace(b"file 644", b"door 644", 1)), "door"),
     "an odd mode": (without(states=FRAMES["states"].replace(b"file 644", b"file 9", 1)), ""),
     "no init": (without(facts=FRAMES["facts"].replace(b"init", b"tini")), "init"),
-    "manifest no JSON": (without(manifest=frame("manifest", body=b"{")), "is damaged"),
-    "manifest a list": (without(manifest=frame("manifest", body=b"[1]")), "another version"),
+    "manifest no JSON": (without(contents=contents(manifest=b"{")), "is damaged"),
+    "manifest a list": (without(contents=contents(manifest=b"[1]")), "another version"),
     "manifest of the future": (
-        without(manifest=frame("manifest", body=b'{"version": 99}')), "another version",
+        without(contents=contents(manifest=b'{"version": 99}')), "another version",
     ),
-    "manifest in part": (without(manifest=frame("manifest", body=b'{"version": 1}')), "part of it"),
+    "manifest in part": (without(contents=contents(manifest=b'{"version": 1}')), "part of it"),
     "manifest nonsense": (
-        without(manifest=FRAMES["manifest"].replace(b'"present": true', b'"present": [1]')),
+        without(contents=contents(
+            manifest=json.dumps(MANIFEST).encode().replace(b'"present": true', b'"present": [1]')
+        )),
         "parameter:a",
     ),
-    "manifest without end": (without(manifest=frame("manifest", body=b"[" * 100_000)), "damaged"),
+    "manifest without end": (without(contents=contents(manifest=b"[" * 100_000)), "damaged"),
 }  # fmt: skip
 
 
@@ -194,8 +215,9 @@ def test_what_cannot_be_believed_names_the_host(answer: bytes, words: str) -> No
 
 def test_content_without_end_is_not_unpacked() -> None:
     bomb = gzip.compress(b"\0" * (MAX_CONTENT + 2), 1)
+    answer = without(contents=frame("contents", NAMES["main"], body=bomb))
     with pytest.raises(Failed, match="larger than 256 MiB"):
-        parse("mx1", ASKED, without(main=frame("content", index("/etc/postfix/main.cf"), "gzip", body=bomb)), NONCE)  # fmt: skip  # noqa: E501
+        parse("mx1", ASKED, answer, NONCE)
 
 
 @st.composite
