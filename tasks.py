@@ -76,6 +76,38 @@ def bench(c: Context, hosts: int = 20, repeat: int = 5) -> None:
     c.run(f"{PYTHON} bench/run.py --hosts {hosts} --repeat {repeat}", pty=False)
 
 
+@task(
+    iterable=["only", "release"],
+    help={
+        "seed": "which cases of the fault matrix are drawn",
+        "runs": "how many",
+        "only": "a part (matrix, corpus, concurrency, load), a kind of fault, or one case",
+        "like": "only faults of the corpus, meetings and loads whose name has this text",
+        "release": "on this release (several times)",
+        "lab": "use a lab that is up; its hosts are made new",
+        "write": "write the tables of docs/reliability.md",
+    },
+)
+def faults(
+    c: Context,
+    only: list[str],
+    release: list[str],
+    seed: int = 1,
+    runs: int = 60,
+    like: str = "",
+    lab: str = "",
+    write: bool = False,
+) -> None:
+    """Faults at every boundary of an apply, bad configurations, others at work, load."""
+    words = ["--seed", str(seed), "--runs", str(runs)]
+    words += [word for each in only for word in ("--only", each)]
+    words += [word for each in release for word in ("--release", each)]
+    words += ["--like", like] if like else []
+    words += ["--lab", lab] if lab else []
+    words += ["--write"] if write else []
+    c.run(f"{PYTHON} tests/faults/run.py {shlex.join(words)}", pty=False)
+
+
 @task(help={"check": "only say whether the generated pages are up to date"})
 def docs(c: Context, check: bool = False) -> None:
     """Generate the reference pages of roles and commands."""
