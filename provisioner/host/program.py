@@ -8,6 +8,7 @@ as payload and is read by exact length.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import secrets
 import shlex
 from functools import cache
@@ -43,6 +44,10 @@ class Program:
         how = "plain" if packed is data else "gzip"
         self.call(function, len(packed), how, *arguments)
         self._payload.append(packed)
+
+    def receive(self, name: str, data: bytes) -> None:
+        """Append a call that stores `data` as one of our own files on the host (apply.sh)."""
+        self.send("receive", data, name, hashlib.sha256(data).hexdigest())
 
     def script(self) -> bytes:
         parts = [library(name) for name in ("frames.sh", *self._libraries)]

@@ -14,51 +14,76 @@ rehearse_gone() {
   printf '%s\n%s\n' - "$1" >>"$STATE/scene.new"
 }
 
-# rehearse_backends: this change starts services that Postfix asks; they get stand-ins.
-rehearse_backends() {
-  BACKENDS=yes
-  export BACKENDS
+# can_rehearse: or says what this host lacks.
+can_rehearse() {
+  lacks=
+  for tool in unshare perl mount timeout; do
+    command -v "$tool" >/dev/null || lacks="this host has no $tool"
+  done
+  [ -n "$lacks" ] || unshare --mount --pid --fork --kill-child true 2>/dev/null ||
+    lacks="this host allows no namespaces"
+  [ -z "$lacks" ]
 }
 
-# rehearse DAEMONS CONFIG DIRECTORY...: the directories hold what changes beside the
-# configuration. Findings that the live files show as well are not the change's fault.
+# rehearse TESTS CONFIG DIRECTORY...: the directories hold what changes beside the configuration;
+# TESTS is how many policy tests there are. What the live files show as well is not the change's
+# fault; a test that fails is, whatever it did before.
 rehearse() {
-  for tool in unshare perl mount timeout; do
-    command -v "$tool" >/dev/null || {
-      frame note "not rehearsed: this host has no $tool"
-      return 0
-    }
-  done
-  unshare --mount --pid --fork --kill-child true 2>/dev/null || {
-    frame note "not rehearsed: this host allows no namespaces"
+  tests=$1
+  shift
+  can_rehearse || {
+    [ "$tests" -eq 0 ] || stop refused "the policy tests cannot be held: $lacks"
+    frame note "not rehearsed: $lacks"
     return 0
   }
   [ -f "$STATE/scene.new" ] || : >"$STATE/scene.new"
-  found=$(play "$STATE/scene.new" "$@")
-  if [ -n "$found" ]; then
-    : >"$STATE/empty.new"
-    known=$(play "$STATE/empty.new" "$@")
-    case $known in
-      "the rehearsal cannot be set up"*)
-        frame note "not rehearsed: ${known#*: }"
+  play "$STATE/scene.new" "$@" <"$STATE/rehearsal.new" >"$STATE/report.new"
+  frame report planned
+  cat "$STATE/report.new"
+  if grep -qE '^finding |^verdict .*failed=' "$STATE/report.new"; then
+    play /dev/null "$@" <"$STATE/rehearsal.new" >"$STATE/known.new"
+    frame report live
+    cat "$STATE/known.new"
+    found=$(grep '^finding ' "$STATE/report.new" | grep -Fvxf "$STATE/known.new" | cut -d ' ' -f 2-)
+    case $(cat "$STATE/known.new") in
+      *"finding the rehearsal cannot be set up"*)
+        [ "$tests" -eq 0 ] || stop refused "the policy tests cannot be held: ${found:-mounting is refused}"
+        frame note "not rehearsed: $(sed -n 's/^finding the rehearsal cannot be set up: //p' "$STATE/known.new")"
         return 0 ;;
     esac
-    printf '%s\n' "$known" >"$STATE/known.new"
-    found=$(printf '%s\n' "$found" | grep -Fvxf "$STATE/known.new")
+    [ -z "$found" ] || stop refused "$(printf '%s' "$found" | head -n 5)"
+    ! grep -q '^verdict .*failed=' "$STATE/report.new" || stop refused "a policy test fails"
   fi
-  [ -z "$found" ] || stop refused "$(printf '%s' "$found" | head -n 5)"
   frame step rehearse
 }
 
-# play SCENE DAEMONS CONFIG DIRECTORY...: one finding a line on standard output, nothing if all is well.
+# rehearse_live LENGTH HOW: a copy of the live files; nothing on the host is written.
+rehearse_live() {
+  can_rehearse || stop_live failed "the policy tests cannot be held: $lacks"
+  config=$(postconf -h config_directory 2>/dev/null) || stop_live failed "postconf does not work here"
+  frame report live
+  take "$1" "$2" | play /dev/null "$config"
+  stop_live ok
+}
+
+stop_live() {
+  frame result "$@"
+  frame end
+  exit 0
+}
+
+# play SCENE CONFIG DIRECTORY...: the program comes on standard input, the report goes to
+# standard output. /sys is where the rehearsal puts what is its own: it is there on every host,
+# and nothing of Postfix looks at it.
 play() {
-  mkdir -p -m 0755 -- "$STATE/proof"
-  timeout -k 2 60 unshare --mount --pid --fork --kill-child sh -c '
-proof=$1 script=$2 scene=$3 daemons=$4 config=$5
-shift 5
-cannot() { echo "the rehearsal cannot be set up: $1"; exit 0; }
+  timeout -k 2 120 unshare --mount --pid --fork --kill-child sh -c '
+proof=/sys scene=$1 config=$2
+exec 3<"$scene"
+shift 2
+cannot() { echo "finding the rehearsal cannot be set up: $1"; exit 0; }
 mount --make-rprivate / && mount -t proc proc /proc &&
   mount -t tmpfs -o mode=0755 tmpfs "$proof" || cannot "mounting is refused"
+cat <&3 >"$proof/scene"
 number=0
 covered="
 "
@@ -94,7 +119,7 @@ $parent
   done
   while IFS= read -r staged && IFS= read -r target; do
     printf "%s\n" "${target%/*}"
-  done <"$scene"
+  done <"$proof/scene"
 } | LC_ALL=C sort -u >"$proof/directories"
 while IFS= read -r directory; do
   cover "$directory"
@@ -107,11 +132,10 @@ while IFS= read -r staged && IFS= read -r target; do
   else
     rm -f -- "$target"
   fi || cannot "$target cannot be put in place"
-done <"$scene"
-exec perl "$script" "$config" "$daemons" "$proof"
-' sh "$STATE/proof" "$STATE/rehearse.pl.new" "$@" 2>&1 9>&-
+done <"$proof/scene"
+exec perl - "$config" "$proof"
+' sh "$@" 2>&1 9>&-
   case $? in
-    124 | 137) echo "the rehearsal did not end within a minute" ;;
+    124 | 137) echo "finding the rehearsal did not end within two minutes" ;;
   esac
-  rmdir -- "$STATE/proof" 2>/dev/null
 }

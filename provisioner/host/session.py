@@ -1,20 +1,23 @@
 """Conversations with one host over an open connection: plan it, apply to it, confirm.
 
-Counts: planning is one exec. Applying is one exec, plus one on a new login that confirms
-and probes again; a package phase adds one of its own.
+Counts: planning is one exec, and so is proving something without applying it. Applying is
+one exec, plus one on a new login that confirms and probes again; a package phase
+adds one of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from provisioner.errors import Failed
-from provisioner.host import probe, transaction
+from provisioner.host import probe, rehearsal, transaction
 from provisioner.host.frames import FrameWatcher, split
 from provisioner.host.program import Program
+from provisioner.host.rehearsal import Rehearsal
 from provisioner.host.transaction import Owner
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired, plan_host
+from provisioner.policy.conversation import PolicyTest
 from provisioner.resources.observed import Observed
 from provisioner.transport.base import Connection, Exchange, Limits
 
@@ -62,12 +65,65 @@ def install_packages(
 
 
 def apply(
-    connection: Connection, plan: HostPlan, owner: Owner, *, progress: Progress = _ignore
-) -> None:
-    """Carry out the plan: one exec. Raises `Stale`, `Locked`, `Failed`."""
-    program = transaction.apply_program(plan, owner)
+    connection: Connection,
+    plan: HostPlan,
+    owner: Owner,
+    *,
+    tests: Sequence[PolicyTest] = (),
+    live_policy: bool = False,
+    progress: Progress = _ignore,
+) -> Rehearsal | None:
+    """Carry out the plan: one exec. Returns what its rehearsal found, None if there was none.
+    Raises `Stale`, `Locked`, `Failed` (as where a policy test fails)."""
+    program = transaction.apply_program(plan, owner, tests, live_policy=live_policy)
     exchange = _run(connection, program, APPLY_LIMITS, progress)
+    found = rehearsal.read(exchange.stdout, program.nonce, tests)
+    if found:
+        rehearsal.check(connection.target.name, found, tests)
     transaction.check_result(connection.target.name, exchange.stdout, program.nonce)
+    return found
+
+
+def rehearse(
+    connection: Connection,
+    plan: HostPlan,
+    owner: Owner,
+    *,
+    tests: Sequence[PolicyTest] = (),
+    live_policy: bool = False,
+    progress: Progress = _ignore,
+) -> Rehearsal:
+    """Prove a plan without applying it: stage, compile, rehearse, throw away; one exec. A
+    rehearsal that finds faults is an answer, not an error. Raises `Stale`, `Locked`, `Failed`."""
+    program = transaction.rehearsal_program(plan, owner, tests, live_policy=live_policy)
+    exchange = _run(connection, program, APPLY_LIMITS, progress)
+    return _rehearsed(connection, program, exchange, tests)
+
+
+def verify(
+    connection: Connection,
+    tests: Sequence[PolicyTest],
+    *,
+    live_policy: bool = False,
+    progress: Progress = _ignore,
+) -> Rehearsal:
+    """Hold the tests with a copy of the host's live files, changing nothing there: one exec.
+    Raises `Failed` where the host cannot."""
+    program = Program("rehearse.sh")
+    rehearsal.add_live(program, tests, live_policy=live_policy)
+    exchange = _run(connection, program, APPLY_LIMITS, progress)
+    return _rehearsed(connection, program, exchange, tests)
+
+
+def _rehearsed(
+    connection: Connection, program: Program, exchange: Exchange, tests: Sequence[PolicyTest]
+) -> Rehearsal:
+    found = rehearsal.read(exchange.stdout, program.nonce, tests)
+    if found is None or not (found.findings or found.failed):
+        transaction.check_result(
+            connection.target.name, exchange.stdout, program.nonce, "rehearsal"
+        )
+    return found or Rehearsal(notes=("not rehearsed: nothing in this plan concerns Postfix",))
 
 
 def confirm(connection: Connection, desired: Desired, owner: Owner) -> HostPlan:

@@ -8,14 +8,13 @@ is undone on the host.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provisioner.errors import Conflict, Failed, HostError, Locked, RolledBack, Stale
-from provisioner.host import frames
-from provisioner.host.program import Program, resource_text
+from provisioner.host import frames, rehearsal
+from provisioner.host.program import Program
 from provisioner.planning.plan import (
     Compile,
     Control,
@@ -28,6 +27,7 @@ from provisioner.planning.plan import (
     Step,
     Write,
 )
+from provisioner.policy.conversation import PolicyTest
 from provisioner.postfix.activation import Activation
 from provisioner.postfix.splice import Splice
 from provisioner.resources.base import Attributes
@@ -43,8 +43,15 @@ class Owner:
     line: str
 
 
-def apply_program(plan: HostPlan, owner: Owner) -> Program:
-    """The program that carries out `plan`, and nothing else."""
+def apply_program(
+    plan: HostPlan,
+    owner: Owner,
+    tests: Sequence[PolicyTest] = (),
+    *,
+    live_policy: bool = False,
+) -> Program:
+    """The program that carries out `plan`, and nothing else; a policy test that fails stops
+    it before the first rename."""
     program = Program("apply.sh", "undo.sh", "health.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
     _expect(program, plan.preconditions)
@@ -53,7 +60,8 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
     if plan.manifest is not None:
         _receive_manifest(program, plan)
     program.call("sync_staged")
-    _rehearse(program, plan)
+    backends = [each for each in plan.steps if _is_backend_start(each, plan)]
+    rehearsal.add_staged(program, plan, tests, backends=bool(backends), live_policy=live_policy)
     # Somebody may have edited while we staged.
     _expect(
         program,
@@ -70,7 +78,6 @@ def apply_program(plan: HostPlan, owner: Owner) -> Program:
         _swap(program, step)
     _sync_directories(program, plan)
     # What Postfix asks (policy services, SASL) runs before Postfix starts to ask.
-    backends = [each for each in plan.steps if _is_backend_start(each, plan)]
     if backends and plan.queue_directory:
         program.call("make_queue", plan.queue_directory)
     for step in backends:
@@ -93,27 +100,24 @@ def _expect(program: Program, conditions: Sequence[Precondition]) -> None:
         program.call("expect", signatures, *(each.path for each in conditions))
 
 
-def _rehearse(program: Program, plan: HostPlan) -> None:
-    """Prove what is staged to Postfix itself, where it concerns Postfix at all."""
-    directories: list[str] = []
+def rehearsal_program(
+    plan: HostPlan,
+    owner: Owner,
+    tests: Sequence[PolicyTest] = (),
+    *,
+    live_policy: bool = False,
+) -> Program:
+    """The program that proves `plan` without applying it: what it stages is thrown away."""
+    program = Program("apply.sh", "undo.sh", "rehearse.sh")
+    program.call("begin", owner.run, owner.line)
+    _expect(program, plan.preconditions)
     for step in plan.steps:
-        match step:
-            case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
-                program.call("rehearse_file", path, type_ or NONE)
-            case Compile(path, type_):
-                program.call("rehearse_file", path, type_)
-            case Remove(path=path, type=type_):
-                program.call("rehearse_gone", path, type_ or NONE)
-            case _:
-                continue
-        directories.append(path.rpartition("/")[0] or "/")
-    inside = (plan.config_directory, f"{plan.config_directory}/")
-    others = [each for each in dict.fromkeys(directories) if not f"{each}/".startswith(inside[1])]
-    if plan.daemon_directory and len(others) < len(set(directories)):
-        if any(_is_backend_start(step, plan) for step in plan.steps):
-            program.call("rehearse_backends")
-        _receive(program, "rehearse.pl", resource_text("rehearse.pl"))
-        program.call("rehearse", plan.daemon_directory, plan.config_directory, *others)
+        _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
+    program.call("sync_staged")
+    backends = any(_is_backend_start(step, plan) for step in plan.steps)
+    rehearsal.add_staged(program, plan, tests, backends=backends, live_policy=live_policy)
+    program.call("stop", "rehearsed", "nothing was changed")
+    return program
 
 
 def _call_health(program: Program, plan: HostPlan, function: str) -> None:
@@ -232,7 +236,7 @@ def _sync_directories(program: Program, plan: HostPlan) -> None:
 def _receive_manifest(program: Program, plan: HostPlan) -> None:
     manifest = plan.manifest or {}
     text = json.dumps(manifest, sort_keys=True, indent=1) + "\n"
-    _receive(program, "manifest.json", text)
+    program.receive("manifest.json", text.encode())
     resources = manifest["resources"]
     assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
     managed = [
@@ -240,14 +244,9 @@ def _receive_manifest(program: Program, plan: HostPlan) -> None:
         for address in resources
         if address.startswith(("file:", "table:"))
     ]
-    _receive(program, "paths", "".join(f"{path}\n" for path in managed))
+    program.receive("paths", "".join(f"{path}\n" for path in managed).encode())
     units = "".join(f"{a[5:]}\n" for a in resources if a.startswith("unit:"))
-    _receive(program, "units", units)
-
-
-def _receive(program: Program, name: str, text: str) -> None:
-    data = text.encode()
-    program.send("receive", data, name, hashlib.sha256(data).hexdigest())
+    program.receive("units", units.encode())
 
 
 _ERRORS: dict[str, type[HostError]] = {
@@ -270,7 +269,7 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
         if frame.kind != "result" or len(frame.words) < 2:
             continue
         outcome = frame.words[1]
-        if outcome == "ok":
+        if outcome in ("ok", "rehearsed"):
             return
         error = _ERRORS.get(outcome, Failed)
         lines = (" ".join(line.split()) for line in frame.text().splitlines())

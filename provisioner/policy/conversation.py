@@ -112,7 +112,10 @@ class Verdict:
     """What came of a conversation. `offers` are EHLO's last keywords with what stands behind
     them, `asked` the names of all restrictions that were evaluated, in order. `fault` says why
     there is no reply to judge (the service does not exist, the connection broke, TLS failed);
-    empty otherwise."""
+    empty otherwise. `failed` names what was not as expected, as the host found by comparing:
+    `fault`, `reply`, `text`, or `offers`, `lacks`, `asks` with the word (`lacks AUTH`); nothing:
+    the test passed. `questions` are what stand-ins for policy services and milters were asked,
+    a line each."""
 
     test: str
     replies: tuple[Reply, ...] = ()
@@ -120,6 +123,8 @@ class Verdict:
     decision: Decision | None = None
     asked: tuple[str, ...] = ()
     fault: str = ""
+    failed: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
 
     @property
     def last(self) -> Reply | None:

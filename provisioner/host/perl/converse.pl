@@ -1,0 +1,264 @@
+# Conversations with smtpd(8): who the client is is told with XCLIENT (XCLIENT_README), TLS is
+# spoken by openssl(1). A session is a hash of handles and of the replies so far.
+
+my %number = (smtp => 25, submission => 587, submissions => 465, smtps => 465);
+
+# Address and port of a service name, so that names and numbers of ports are the same.
+sub endpoint {
+    my ($address, $port) = $_[0] =~ /^(?:(.*):)?([^:]*)$/;
+    return ($address // '', $number{$port} // $port);
+}
+
+# The listener that a test means. Behind postscreen(8) it is the smtpd that takes over.
+sub listener_for {
+    my ($wanted, $listeners, $services) = @_;
+    my @found = grep { $_->{label} eq $wanted || $_->{name} eq $wanted } @$listeners;
+    my ($address, $port) = endpoint($wanted);
+    @found = grep { my @its = endpoint($_->{name}); $_->{type} eq 'inet' && $its[1] eq $port
+          && ($address eq '' || $its[0] eq $address) } @$listeners
+      unless @found;
+    if (!@found && grep { $_->{command} eq 'postscreen' && (endpoint($_->{name}))[1] eq $port } @$services) {
+        @found = grep { $_->{type} eq 'pass' } @$listeners;
+    }
+    return $found[0];
+}
+
+# Connects, and speaks TLS by `tls` (none, starttls, wrapped). Dies with what is wrong.
+sub connect_to {
+    my ($listener, $tls) = @_;
+    my %session = (replies => [], offers => []);
+    if ($tls eq 'none') {
+        my $smtp = IO::Socket::UNIX->new(Peer => $listener->{socket}) or die "cannot connect: $!\n";
+        @session{qw(from to)} = ($smtp, $smtp);
+    } else {
+        socketpair my $here, my $there, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!\n";
+        $session{errors} = "$listener->{socket}.$$.tls";
+        defined($session{pid} = fork) or die "fork: $!\n";
+        if (!$session{pid}) {
+            open STDIN, '<&', $there;
+            open STDOUT, '>&', $there;
+            open STDERR, '>', $session{errors};
+            exec(qw(openssl s_client -quiet -unix), $listener->{socket}, $tls eq 'starttls' ? qw(-starttls smtp) : ())
+              or _exit(127);
+        }
+        close $there;
+        @session{qw(from to)} = ($here, $here);
+    }
+    $session{to}->autoflush(1);
+    return \%session;
+}
+
+sub hang_up {
+    my ($session) = @_;
+    close $session->{to};
+    close $session->{from};
+    return unless $session->{pid};
+    kill 'KILL', $session->{pid};
+    waitpid $session->{pid}, 0;
+    unlink $session->{errors};
+}
+
+# Says a line (undef: listens) and returns the reply as [code, text, whole]. Dies if none comes.
+sub say_line {
+    my ($session, $stage, $line, $called) = @_;
+    my $what = $called // $line // 'the connection';
+    local $SIG{PIPE} = 'IGNORE';
+    local $SIG{ALRM} = sub { die "late\n" };
+    my (@lines, $last);
+    alarm 20;
+    eval {
+        print { $session->{to} } "$line\r\n" if defined $line;
+        while (defined($last = readline $session->{from})) {
+            $last =~ s/\s+$//;
+            push @lines, $last if @lines < 100;
+            last if $last !~ /^\d{3}-/;
+        }
+    };
+    alarm 0;
+    die "there is no reply to $what within 20 seconds\n" if $@;
+    die tls_failure($session) || "the connection ends after $what\n" unless defined $last;
+    my ($code, $text) = $last =~ /^(\d{3}) ?(.*)/ or die "$what is answered: $last\n";
+    push @{ $session->{replies} }, { stage => $stage, said => $what, code => $code, text => $text } if $stage;
+    $session->{lines} = \@lines;
+    return $code;
+}
+
+# What openssl says of a handshake that did not complete; empty if that is not it.
+sub tls_failure {
+    my ($session) = @_;
+    return '' unless $session->{pid};
+    my ($said) = slurp($session->{errors}) =~ /error:[^:]*:(?:[^:]*:){1,2}([^:\n]+)/;
+    return 'TLS is not completed' . (defined $said ? ": $said" : '') . "\n";
+}
+
+# EHLO, or HELO where that is not known; remembers what is offered.
+sub greet {
+    my ($session, $name, $stage) = @_;
+    my $code = say_line($session, $stage, "EHLO $name");
+    if ($code =~ /^50[02]/) {
+        pop @{ $session->{replies} } if $stage;
+        return say_line($session, $stage, "HELO $name");
+    }
+    my @offers = map { /^250[ -](.*)/ ? $1 : () } @{ $session->{lines} };
+    $session->{offers} = [ grep { !/^(?:XCLIENT|XFORWARD)/ } @offers[1 .. $#offers] ] if $code =~ /^2/;
+    return $code;
+}
+
+# Resolves as smtpd(8) does: the reverse name counts as the name only if it leads back.
+sub resolve_client {
+    my ($client) = @_;
+    return if defined $client->{name} && defined $client->{reverse};
+    my $none = '[UNAVAILABLE]';
+    my ($reverse, $name) = ($none, $none);
+    my ($error, @found) = Socket::getaddrinfo($client->{address}, '',
+        { flags => Socket::AI_NUMERICHOST(), socktype => SOCK_STREAM });
+    if (!$error && @found) {
+        my ($failed, $host) = Socket::getnameinfo($found[0]{addr}, Socket::NI_NAMEREQD());
+        $reverse = $failed && $failed == Socket::EAI_AGAIN() ? '[TEMPUNAVAIL]' : $failed ? $none : $host;
+        if (!$failed) {
+            my (undef, @forward) = Socket::getaddrinfo($host, '', { socktype => SOCK_STREAM });
+            $name = $host if grep { $_->{addr} eq $found[0]{addr} } @forward;
+        }
+    }
+    $client->{name} //= $name;
+    $client->{reverse} //= $reverse;
+}
+
+sub xclient {
+    my ($session, $client) = @_;
+    resolve_client($client);
+    my $address = $client->{address} =~ /:/ ? "IPV6:$client->{address}" : $client->{address};
+    my %said = (NAME => $client->{name}, ADDR => $address, REVERSE_NAME => $client->{reverse}, PORT => $client->{port});
+    $said{LOGIN} = $client->{login} if length $client->{login};
+    for (values %said) {
+        $_ = '[UNAVAILABLE]' if $_ eq '';
+        s/([^\x21-\x7e]|[+=])/sprintf '+%02X', ord $1/ge;
+    }
+    my $code = say_line($session, '', join(' ', 'XCLIENT', map { "$_=$said{$_}" } sort keys %said), 'XCLIENT');
+    # Where TLS is demanded and this client speaks none, it does not matter who it is.
+    return if $code =~ /^220/ || $session->{lines}[-1] =~ /STARTTLS/;
+    die "XCLIENT is answered: $session->{lines}[-1]"
+      . (length $client->{login} ? ' (does this service offer AUTH?)' : '') . "\n";
+}
+
+# Whether STARTTLS is answered as it should be: found out once a listener, in plain text.
+sub starttls_reply {
+    my ($listener) = @_;
+    $listener->{starttls} //= do {
+        my $session = connect_to($listener, 'none');
+        say_line($session, '', undef);
+        greet($session, 'rehearsal.example.org', '');
+        say_line($session, 'starttls', 'STARTTLS');
+        hang_up($session);
+        $session->{replies}[0];
+    };
+    return $listener->{starttls};
+}
+
+# Holds one conversation. Returns its session; `fault` in it says what went wrong.
+sub converse {
+    my ($test, $listener) = @_;
+    my $session = { replies => [], offers => [] };
+    my $tls = $listener->{wrapped} ? 'wrapped' : $test->{client}{tls} ? 'starttls' : 'none';
+    eval {
+        if ($tls eq 'starttls') {
+            my $reply = starttls_reply($listener);
+            if ($reply->{code} !~ /^2/) { push @{ $session->{replies} }, $reply; die "stop\n" }
+        }
+        die "this host has no openssl to speak TLS with\n" if $tls ne 'none' && !have('openssl');
+        $session = connect_to($listener, $tls);
+        dialogue($session, $test, $tls);
+    };
+    $session->{fault} = $@ =~ s/\s+$//r if $@ && $@ ne "stop\n";
+    hang_up($session) if $session->{to};
+    return $session;
+}
+
+sub dialogue {
+    my ($session, $test, $tls) = @_;
+    my $refused = sub { my ($code, $stage) = @_; die "stop\n" if $code !~ /^[23]/ || $test->{until} eq $stage };
+    # After STARTTLS it is the client's turn, else the server greets first.
+    $refused->(say_line($session, 'connect', undef), '') unless $tls eq 'starttls';
+    $session->{replies} = [];
+    xclient($session, $test->{client});
+    if (@{ $session->{lines} } && $session->{lines}[-1] =~ /^220/) {
+        push @{ $session->{replies} }, { stage => 'connect', said => 'the connection', code => '220',
+            text => $session->{lines}[-1] =~ s/^220 //r };
+        $refused->('220', 'connect');
+    }
+    $refused->(greet($session, $test->{helo}, 'helo'), 'helo') if defined $test->{helo};
+    if (@{ $test->{commands} }) {
+        $refused->(say_line($session, 'command', $_), '') for @{ $test->{commands} };
+        return;
+    }
+    $refused->(say_line($session, 'mail', "MAIL FROM:<$test->{sender}>"), 'mail');
+    my $code = '';
+    for (@{ $test->{recipients} }) {
+        $code = say_line($session, 'rcpt', "RCPT TO:<$_>");
+        $refused->($code, '') unless $test->{anyway};
+    }
+    return if $test->{until} eq 'rcpt' || $code !~ /^2/;
+    $refused->(say_line($session, 'data', 'DATA'), 'data');
+    (my $message = $test->{message}) =~ s/\r?\n?\z//;
+    $message =~ s/\r?\n/\r\n/g;
+    $message =~ s/^\./../mg;
+    say_line($session, 'message', "$message\r\n.", 'the message');
+}
+
+sub have { my ($tool) = @_; grep { -x "$_/$tool" } split /:/, $ENV{PATH} }
+
+# Several conversations at once: most of the time of each is spent waiting for DNS. Each test
+# gets its `session`; standard output is written to all the while, so that a reader who went
+# away ends all this.
+sub hold {
+    my (@tests) = @_;
+    my $workers = @tests < 6 ? @tests : 6;
+    my (%reading, %by_number);
+    $by_number{ $_->{number} } = $_ for @tests;
+    for my $worker (0 .. $workers - 1) {
+        pipe my $read, my $write or die "pipe: $!\n";
+        defined(my $pid = fork) or die "fork: $!\n";
+        if (!$pid) {
+            for (my $i = $worker; $i < @tests; $i += $workers) { syswrite $write, held($tests[$i]) }
+            _exit(0);
+        }
+        close $write;
+        $reading{$read} = '';
+        $reading{all} //= IO::Select->new;
+        $reading{all}->add($read);
+    }
+    while ($reading{all} && $reading{all}->count) {
+        print "\n" or _exit(1);
+        for my $read ($reading{all}->can_read(0.2)) {
+            next if sysread $read, $reading{$read}, 65536, length $reading{$read};
+            $reading{all}->remove($read);
+            for (map { unpack_line($_) } split /\n/, delete $reading{$read}) {
+                my $test = $by_number{ $_->{number}[0] };
+                my $count = @{ $_->{stage} || [] };
+                my $said = $_;
+                $test->{fault} = $_->{fault}[0] if $_->{fault};
+                $test->{offered} = $_->{offers} || [];
+                $test->{replied} = [ map { my $i = $_; +{ map { $_ => $said->{$_}[$i] } qw(stage said code text) } }
+                      0 .. $count - 1 ];
+            }
+        }
+    }
+    $_->{replied} || ($_->{fault} //= 'the conversation was not held') for @tests;
+}
+
+# A conversation as a line for `hold`.
+sub held {
+    my ($test) = @_;
+    my $session = $test->{listener}
+      ? converse($test, $test->{listener})
+      : { replies => [], offers => [], fault => "master.cf has no smtpd service $test->{service}" };
+    return report('held', number => $test->{number}, session_pairs($session));
+}
+
+sub session_pairs {
+    my ($session) = @_;
+    my @pairs = map { (offers => $_) } @{ $session->{offers} };
+    push @pairs, fault => $session->{fault} if defined $session->{fault};
+    for my $reply (@{ $session->{replies} }) { push @pairs, map { $_ => $reply->{$_} } qw(stage said code text) }
+    return @pairs;
+}

@@ -1,0 +1,76 @@
+# What came of the conversations: findings of the standing ones, verdicts of the tests.
+
+# A standing conversation: only what a configuration can be blamed for.
+sub look_at {
+    my ($test) = @_;
+    my $label = "$test->{listener}{label}: $test->{who}";
+    my $fault = $test->{fault} // '';
+    if ($fault =~ /^this host has no openssl/) { note("$test->{listener}{label} is not talked to: $fault") }
+    # Slow DNS says nothing about the configuration; the log does.
+    elsif ($fault ne '' && $fault !~ /^there is no reply/) { finding("$label: $fault") }
+    for (@{ $test->{replied} || [] }) {
+        finding("$label: $_->{said} is answered: $_->{code} $_->{text}")
+          if "$_->{code} $_->{text}" =~ /^4\d\d 4\.3\.[05]/ || $_->{stage} eq 'starttls';
+        finding("$label: may relay to anywhere (RCPT is answered: $_->{code} $_->{text}): an open relay")
+          if $test->{who} eq 'a stranger' && $_->{said} =~ ABROAD && $_->{code} =~ /^2/;
+    }
+}
+
+# One line of the report: everything that was said, who decided, and what of it was not expected.
+sub verdict {
+    my ($test, $trace, $asked) = @_;
+    my @replies = @{ $test->{replied} || [] };
+    my $last = $replies[-1] || { code => '', text => '' };
+    my @offers = @{ $test->{offered} || [] };
+    my %offered = map { uc((split /[ =]/, $_)[0]) => 1 } @offers;
+    my %evaluated = map { $_ => 1 } @{ $trace->{restrictions} || [] };
+    my @failed;
+    push @failed, 'fault' if defined $test->{fault};
+    push @failed, 'reply' if @{ $test->{replies} } && !grep { (my $code = quotemeta) =~ s/x/\\d/gi; $last->{code} =~ /^$code$/ } @{ $test->{replies} };
+    push @failed, 'text' if index(lc "$last->{code} $last->{text}", lc $test->{text}) < 0;
+    push @failed, map { "offers $_" } grep { !$offered{ uc $_ } } @{ $test->{offers} };
+    push @failed, map { "lacks $_" } grep { $offered{ uc $_ } } @{ $test->{lacks} };
+    push @failed, map { "asks $_" } grep { !$evaluated{$_} } @{ $test->{asks} };
+    print report('verdict', test => $test->{name}, (map { (failed => $_) } @failed),
+        session_pairs({ replies => \@replies, offers => \@offers, fault => $test->{fault} }),
+        (map { (restriction => $_) } @{ $trace->{restrictions} || [] }),
+        (map { (decision => $_) } @{ $trace->{decision} || [] }),
+        (map { (question => $_) } @{ $asked || [] }));
+}
+
+# What stand-ins were asked, by conversation.
+sub questions {
+    my ($file) = @_;
+    my %asked;
+    for (split /\n/, slurp($file)) {
+        my ($number, $rest) = split ' ', $_, 2;
+        my $record = unpack_line($rest);
+        my $endpoint = delete($record->{endpoint})->[0];
+        push @{ $asked{$number} }, join ' ', "$endpoint:", map { "$_=$record->{$_}[0]" } sort keys %$record;
+    }
+    return \%asked;
+}
+
+# ---- the log
+
+# All lines, once nothing is added any more. Findings are made of what means a configuration
+# that does not work.
+sub read_log {
+    my ($file, $syslog) = @_;
+    my ($size, $before) = (-1, -2);
+    for (1 .. 40) { last if $size == $before; $before = $size; pause(0.01); $size = -s $file // 0 }
+    my @said = split /\n/, slurp($file);
+    $syslog->blocking(0);
+    while (defined $syslog->recv(my $message, 8192)) { push @said, $message }
+    for (@said) {
+        next unless /(?:fatal|panic|error|warning): /;
+        next unless /\]: (fatal|panic|error|warning): (.*)/;
+        my ($level, $text) = ($1, $2);
+        next if $level eq 'warning' && $text !~ /unknown smtpd restriction|bad command startup|lookup error|unsupported dictionary|is unavailable|cannot load|problem talking to|no SASL|is ignored$/;
+        next if $text =~ /rehearsal|RBL lookup error|qmgr/;
+        $text =~ s/\bprocess (\S+) pid \d+/process $1/;
+        $text =~ s/\s+pid \d+//g;
+        finding("the log says: $level: $text");
+    }
+    return \@said;
+}

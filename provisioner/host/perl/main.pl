@@ -1,0 +1,104 @@
+# Runs inside the rehearsal's namespaces. Its report on standard output, a line each: `finding`
+# is wrong with the configuration, `note` is worth knowing, `verdict` is what came of a test.
+my ($config, $proof) = @ARGV;
+$| = 1;
+aged("$config/main.cf", "$config/master.cf");
+
+my @tests;
+my %about = (live => 0, backends => 0);
+while (my $line = <DATA>) {
+    my ($kind, $rest) = split ' ', $line, 2;
+    if ($kind eq 'test') { push @tests, test_of(unpack_line($rest)) }
+    elsif (exists $about{$kind}) { $about{$kind} = 1 }
+}
+
+sub test_of {
+    my ($said) = @_;
+    my $one = sub { $said->{ $_[0] } ? $said->{ $_[0] }[0] : $_[1] };
+    return {
+        name => $one->('name', ''), service => $one->('service', 'smtp'), until => $one->('until', 'data'),
+        client => {
+            address => $one->('address', ''), name => $one->('client', undef), login => $one->('login', ''),
+            reverse => $one->('reverse', undef), tls => $one->('tls', ''),
+        },
+        helo => $one->('helo', undef), sender => $one->('sender', ''), message => $one->('message', ''),
+        recipients => $said->{to} || [], commands => $said->{command} || [],
+        replies => $said->{reply} || [], text => $one->('text', ''), offers => $said->{offers} || [],
+        lacks => $said->{lacks} || [], asks => $said->{asks} || [],
+        policy => $one->('policy', undef), milter => $one->('milter', undef),
+    };
+}
+
+# What is asked of every listener, whatever the tests: a stranger must be judged and must not
+# be let through, the host itself must be heard, TLS must complete where it is offered.
+sub standing_tests {
+    my ($set, @listeners) = @_;
+    my $postmaster = "postmaster\@$set->{mydomain}";
+    my @standing;
+    for my $listener (@listeners) {
+        my $demanded = effective($set, $listener, 'smtpd_tls_security_level') eq 'encrypt'
+          || effective($set, $listener, 'smtpd_enforce_tls') eq 'yes';
+        my %common = (listener => $listener, helo => 'rehearsal.example.org', until => 'message',
+            commands => [], anyway => 1,
+            message => "From: <rehearsal\@example.org>\nSubject: rehearsal\n\nNobody delivers this.");
+        my %stranger = (address => '192.0.2.25', name => 'rehearsal.example.org', login => '',
+            reverse => 'rehearsal.example.org', tls => $demanded);
+        push @standing, { %common, who => 'a stranger', client => {%stranger}, sender => 'rehearsal@example.org',
+            recipients => [ ABROAD, $postmaster, 'postmaster' ] },
+          { %common, who => 'this host itself', sender => '', recipients => [ $postmaster, 'postmaster' ],
+            client => { %stranger, address => '127.0.0.1', name => 'localhost', reverse => 'localhost' } };
+        next if $demanded || $listener->{wrapped} || !have('openssl')
+          || effective($set, $listener, 'smtpd_tls_security_level') !~ /^may$/
+          && effective($set, $listener, 'smtpd_use_tls') ne 'yes';
+        push @standing, { %common, who => 'TLS', client => { %stranger, tls => 1 }, until => 'helo' };
+    }
+    return @standing;
+}
+
+sub main {
+    my ($set, $services) = read_settings($proof) or return 0;
+    private_directories($proof, $set, $services) or return 0;
+    my $syslog = private_syslog($proof);
+    my $queue = $set->{queue_directory};
+    my $log = "$set->{data_directory}/rehearsal.log";
+    my $standins = StandIns->new(%about);
+    my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins);
+    return 0 unless @listeners || @tests;
+    my @all = (standing_tests($set, @listeners), @tests);
+    my $port = 20000;
+    for (@all) {
+        $_->{number} = $port;
+        $_->{client}{port} = $port++;
+        $_->{listener} //= listener_for($_->{service}, \@listeners, $services);
+    }
+    $standins->start($queue, "$proof/asked", { map { ($_->{number} => $_) } @all });
+    start_master($set->{daemon_directory}, @listeners) or return read_log($log, $syslog);
+    hold(@all);
+    my $said = read_log($log, $syslog);
+    my $decided = decisions($said);
+    my $asked = questions("$proof/asked");
+    for (@all) { $_->{who} ? look_at($_) : verdict($_, $decided->{ $_->{number} }, $asked->{ $_->{number} }) }
+    return 0;
+}
+
+sub start_master {
+    my ($daemons, @listeners) = @_;
+    defined(my $pid = fork) or die "fork: $!\n";
+    if (!$pid) {
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', "$proof/master.err";
+        exec "$daemons/master", '-c', $config or _exit(127);
+    }
+    for (1 .. 400) {
+        return 1 if -S $listeners[-1]{socket};
+        last if waitpid($pid, WNOHANG) == $pid;
+        pause(0.005);
+    }
+    finding('master does not start') unless %found;
+    return 0;
+}
+
+eval { main() };
+if ($@) { chomp $@; finding("the rehearsal cannot be set up: $@") }
+exit 0;

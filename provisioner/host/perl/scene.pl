@@ -1,0 +1,158 @@
+# The scene: a queue, a data directory and a log of its own, and the configuration as it is but
+# for its listeners and for whom it would ask or tell.
+
+# Every setting, defaults too, $name expanded. What postconf(1) complains of is found here.
+sub read_settings {
+    my ($proof) = @_;
+    my %set;
+    for my $line (split /\n/, qx(postconf -x 2>"$proof/postconf.err")) {
+        my ($name, $value) = $line =~ /^(\S+) =\s?(.*)$/ or next;
+        $set{$name} = $value;
+    }
+    my @services = map { service($_) } split /\n/, qx(postconf -M 2>>"$proof/postconf.err");
+    my $errors = slurp("$proof/postconf.err");
+    for (grep { /fatal:|error:|unused parameter|undefined parameter|overriding earlier/ } split /\n/, $errors) {
+        s/^\S*postconf: //;
+        finding($_);
+    }
+    return $errors =~ /fatal:/ ? () : (\%set, \@services);
+}
+
+# A line of master.cf as a hash; `options` are what -o sets, $name expanded by `effective`.
+sub service {
+    my ($line) = @_;
+    my ($name, $type, $private, $unpriv, $chroot, $wakeup, $maxproc, $command, $rest) = split ' ', $line, 9;
+    my %service = (
+        name => $name, type => $type, private => $private, unpriv => $unpriv, chroot => $chroot,
+        wakeup => $wakeup, maxproc => $maxproc, command => $command // '', rest => $rest // '',
+    );
+    my @words = $service{rest} =~ /(\{(?:[^{}]|\{[^{}]*\})*\}|\S+)/g;
+    $service{words} = [@words];
+    while (defined(my $word = shift @words)) {
+        next unless $word =~ s/^-o//;
+        $word = shift(@words) // '' if $word eq '';
+        $word =~ s/^\{\s*(.*?)\s*\}$/$1/;
+        my ($option, $value) = split /\s*=\s*/, $word, 2;
+        $service{options}{$option} = $value if defined $value;
+    }
+    return \%service;
+}
+
+# A parameter as this service sees it.
+sub effective {
+    my ($set, $service, $name) = @_;
+    return expand($set, $service->{options}{$name} // $set->{$name} // '', 0);
+}
+
+sub expand {
+    my ($set, $value, $depth) = @_;
+    return $value if $depth > 10;
+    $value =~ s/\$(?:\{(\w+)\}|\((\w+)\)|(\w+))/expand($set, $set->{$1 \/\/ $2 \/\/ $3} \/\/ '', $depth + 1)/ge;
+    return $value;
+}
+
+# A private queue, with what is not Postfix's own (chroot files, foreign sockets) kept.
+sub private_directories {
+    my ($proof, $set, $services) = @_;
+    my ($queue, $data) = @$set{qw(queue_directory data_directory)};
+    my ($uid, $gid) = (getpwnam $set->{mail_owner})[2, 3];
+    my $drop = getgrnam $set->{setgid_group};
+    unless (defined $uid && defined $drop) {
+        finding("there is no user $set->{mail_owner} or no group $set->{setgid_group} on this host");
+        return 0;
+    }
+    my %ours = map { $_->{name} => 1 } @$services;
+    my %mode = (public => [0710, $drop], maildrop => [0730, $drop], pid => [0755, 0]);
+    my @folders = qw(active bounce corrupt defer deferred flush hold incoming private saved trace);
+    mkdir "$proof/queue" or die "queue: $!\n";
+    chmod 0755, "$proof/queue";
+    for my $name (@folders, keys %mode) {
+        my ($bits, $to) = @{ $mode{$name} || [0700, 0] };
+        mkdir "$proof/queue/$name";
+        chown $name eq 'pid' ? 0 : $uid, $to, "$proof/queue/$name";
+        chmod $bits, "$proof/queue/$name";
+    }
+    for my $path (glob("$queue/*"), glob("$queue/private/*"), glob("$queue/public/*")) {
+        (my $name = $path) =~ s{^\Q$queue\E/}{};
+        my ($last) = $name =~ m{([^/]+)$};
+        next if -e "$proof/queue/$name" || ($name =~ m{/} && ($ours{$last} || !-S $path));
+        if (-d $path) { mkdir "$proof/queue/$name" } else { spew("$proof/queue/$name", '') }
+        system('mount', '--rbind', $path, "$proof/queue/$name");
+    }
+    mkdir "$proof/data" or die "data: $!\n";
+    chown $uid, $gid, "$proof/data";
+    chmod 0700, "$proof/data";
+    for ([queue => $queue], [data => $data]) {
+        my ($from, $to) = @$_;
+        unless (-d $to) { finding("there is no directory $to"); return 0 }
+        system('mount', '--rbind', "$proof/$from", $to) == 0 or die "cannot mount over $to\n";
+    }
+    return 1;
+}
+
+# What is said before postlogd(8) listens goes to /dev/log.
+sub private_syslog {
+    my ($proof) = @_;
+    my $syslog = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$proof/log") or die "log: $!\n";
+    chmod 0666, "$proof/log";
+    my $dev_log = readlink '/dev/log';
+    $dev_log = defined $dev_log ? $dev_log =~ m{^/} ? $dev_log : "/dev/$dev_log" : '/dev/log';
+    system('mount', '--bind', "$proof/log", $dev_log) if -S $dev_log;
+    return $syslog;
+}
+
+# Programs that deliver, or that only make sense on the real ports, have no part.
+my %left_out = map { $_ => 1 } qw(qmgr oqmgr nqmgr pickup smtp lmtp local virtual pipe postscreen
+  dnsblog tlsproxy qmqpd postlogd);
+
+# Rewrites main.cf and master.cf (those of this mount namespace). Returns the listeners: each
+# smtpd service with the socket that it has here, which only root can reach.
+sub rewrite_configuration {
+    my ($config, $daemons, $set, $services, $standins) = @_;
+    my ($queue, $data) = @$set{qw(queue_directory data_directory)};
+    my (@listeners, $master);
+    for my $service (@$services) {
+        my ($name, $type, $command) = @$service{qw(name type command)};
+        unless (-x ($command =~ m{^/} ? $command : "$daemons/$command")) {
+            finding("$name/$type: there is no program $daemons/$command");
+            next;
+        }
+        next if $left_out{$command};
+        my %here = %$service;
+        if ($type eq 'inet' || $type eq 'pass') {
+            next unless $command eq 'smtpd';
+            my $socket = 'rehearsal' . @listeners;
+            push @listeners, { %$service, label => "$name/$type", socket => "$queue/public/$socket",
+                wrapped => scalar effective($set, $service, 'smtpd_tls_wrappermode') =~ /^yes$/i };
+            @here{qw(name type private maxproc)} = ($socket, 'unix', 'n', '-');
+            $here{rest} .= listener_options($set, $service, $standins);
+        }
+        $here{rest} = $standins->policy($here{rest}, $set);
+        $master .= join(' ', @here{qw(name type private unpriv chroot wakeup maxproc command rest)}) . "\n";
+    }
+    $master .= "postlog unix-dgram n - n - 1 postlogd\n";
+    my $main = $standins->policy(slurp("$config/main.cf"), $set);
+    $main .= "\n$_\n" for
+      # The last of several settings counts. Nobody empties this queue: the pause that lets a
+      # queue manager catch up would be for nothing.
+      "maillog_file = $data/rehearsal.log", "maillog_file_prefixes = $data", 'in_flow_delay = 0',
+      # Caches are locked by those who use them.
+      map { "$_ =" } qw(non_smtpd_milters smtpd_proxy_filter content_filter notify_classes
+      smtpd_tls_session_cache_database smtp_tls_session_cache_database
+      lmtp_tls_session_cache_database address_verify_map postscreen_cache_map);
+    $main .= $standins->settings($set);
+    spew("$config/main.cf", $main);
+    spew("$config/master.cf", $master);
+    aged("$config/main.cf", "$config/master.cf");
+    return @listeners;
+}
+
+# XCLIENT is root's own here; limits count the clients that are played, which are few.
+sub listener_options {
+    my ($set, $service, $standins) = @_;
+    my $milters = $standins->milters(effective($set, $service, 'smtpd_milters'));
+    return ' -v -o smtpd_authorized_xclient_hosts=127.0.0.1,[::1] -o smtpd_upstream_proxy_protocol='
+      . ' -o smtpd_proxy_filter= -o content_filter= -o smtpd_milter_maps='
+      . ' -o smtpd_client_event_limit_exceptions=static:all'
+      . " -o { smtpd_milters = $milters }";
+}

@@ -1,0 +1,59 @@
+# What the parts of the rehearsal share. Core modules only, those of a minimal perl.
+use strict;
+use warnings;
+use IO::Handle;
+use IO::Select;
+use IO::Socket::UNIX;
+use POSIX qw(WNOHANG _exit);
+use Socket qw(SOCK_DGRAM SOCK_STREAM AF_UNIX PF_UNSPEC);
+
+# The most that is told of one reply, in bytes.
+use constant LONGEST => 1000;
+
+# To whom nobody may relay.
+use constant ABROAD => 'rehearsal@relay-test.example.net';
+
+my %found;
+
+# A line of the report: a word, then name=value pairs. Values are bytes; what could be taken
+# for something else is written as %XX.
+sub report {
+    my ($kind, @pairs) = @_;
+    my $line = $kind;
+    while (my ($name, $value) = splice @pairs, 0, 2) {
+        $value = substr $value, 0, LONGEST;
+        $value =~ s/([^A-Za-z0-9_.,:;@<>()\[\]\/+-])/sprintf '%%%02X', ord $1/ge;
+        $line .= " $name=$value";
+    }
+    return "$line\n";
+}
+
+# The other way: a line of name=value pairs, to a hash of lists.
+sub unpack_line {
+    my ($line) = @_;
+    my %record;
+    for (split ' ', $line) {
+        my ($name, $value) = split /=/, $_, 2;
+        ($value //= '') =~ s/%([0-9A-F]{2})/chr hex $1/ge;
+        push @{ $record{$name} }, $value;
+    }
+    return \%record;
+}
+
+# A finding is told once, and as the same line however often the rehearsal is held.
+sub finding {
+    my ($text) = @_;
+    $text =~ s/[^\x20-\x7e]/?/g;
+    print "finding $text\n" unless $found{$text}++;
+}
+
+sub note { my ($text) = @_; print "note $text\n" }
+
+sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; my $all = <$in>; $all // '' }
+
+sub spew { my ($file, $text) = @_; open my $out, '>', $file or die "$file: $!\n"; print $out $text; close $out }
+
+# Postfix programs wait for a configuration that is seconds young.
+sub aged { utime time - 10, time - 10, @_ }
+
+sub pause { select undef, undef, undef, $_[0] }
