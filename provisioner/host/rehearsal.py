@@ -23,7 +23,7 @@ from provisioner.planning.plan import Compile, HostPlan, Remove, Restore, Write
 from provisioner.policy.conversation import Decision, PolicyTest, Reply, Stage, Verdict
 
 #: In the order in which perl has to see them.
-PARTS = ("tools", "scene", "standins", "converse", "trace", "judge", "main")
+PARTS = ("tools", "scene", "examine", "standins", "converse", "trace", "judge", "main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,9 @@ def read(answer: bytes, nonce: str, tests: Sequence[PolicyTest] = ()) -> Rehears
         return None
     live = reports.get("live", [])
     lines = reports.get("planned", live)
-    known = {line for line in live if line.startswith("finding ")} if lines is not live else set()
+    if "complete" not in lines and "finding the rehearsal broke off" not in lines:
+        lines = [*lines, "finding the rehearsal broke off"]
+    known = {line for line in live if "planned" in reports and line.startswith("finding ")}
     verdicts = {each.test: each for each in _verdicts(lines)}
     held = _held(tests)
     return Rehearsal(
@@ -161,7 +163,7 @@ def read(answer: bytes, nonce: str, tests: Sequence[PolicyTest] = ()) -> Rehears
             for test in held
         ),
         failed_before=frozenset(
-            each.test for each in _verdicts(live) if lines is not live and each.failed
+            each.test for each in _verdicts(live) if "planned" in reports and each.failed
         ),
         notes=tuple(_texts(lines, "note", set())),
     )

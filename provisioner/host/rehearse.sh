@@ -38,6 +38,7 @@ rehearse() {
   }
   [ -f "$STATE/scene.new" ] || : >"$STATE/scene.new"
   play "$STATE/scene.new" "$@" <"$STATE/rehearsal.new" >"$STATE/report.new"
+  grep -qx complete "$STATE/report.new" || echo "finding the rehearsal broke off" >>"$STATE/report.new"
   frame report planned
   cat "$STATE/report.new"
   if grep -qE '^finding |^verdict .*failed=' "$STATE/report.new"; then
@@ -80,10 +81,14 @@ play() {
 proof=/sys scene=$1 config=$2
 exec 3<"$scene"
 shift 2
-cannot() { echo "finding the rehearsal cannot be set up: $1"; exit 0; }
-mount --make-rprivate / && mount -t proc proc /proc &&
-  mount -t tmpfs -o mode=0755 tmpfs "$proof" || cannot "mounting is refused"
+cannot() { echo "finding the rehearsal cannot be set up: $1"; echo complete; exit 0; }
+mount --make-rprivate / && mount -t tmpfs -o mode=0755 tmpfs "$proof" &&
+  mkdir "$proof/proc" && mount --rbind /proc "$proof/proc" && mount -t proc proc /proc ||
+  cannot "mounting is refused"
 cat <&3 >"$proof/scene"
+# The live files, as Postfix understands them, before they are covered.
+postconf -x 2>/dev/null >"$proof/live.main" &
+postconf -M 2>/dev/null >"$proof/live.master" &
 number=0
 covered="
 "
@@ -110,6 +115,7 @@ $parent
   covered="$covered$1
 "
 }
+wait
 # Behind a symbolic link a file stands elsewhere, and no live one may be written: every
 # directory is covered first, the outer ones before those inside them.
 {
@@ -138,4 +144,5 @@ exec perl - "$config" "$proof"
   case $? in
     124 | 137) echo "finding the rehearsal did not end within two minutes" ;;
   esac
+  return 0
 }

@@ -26,7 +26,7 @@ sub listener_for {
 # Connects, and speaks TLS by `tls` (none, starttls, wrapped). Dies with what is wrong.
 sub connect_to {
     my ($listener, $tls) = @_;
-    my %session = (replies => [], offers => []);
+    my %session = (replies => [], offers => [], rest => '');
     if ($tls eq 'none') {
         my $smtp = IO::Socket::UNIX->new(Peer => $listener->{socket}) or die "cannot connect: $!\n";
         @session{qw(from to)} = ($smtp, $smtp);
@@ -45,6 +45,7 @@ sub connect_to {
         @session{qw(from to)} = ($here, $here);
     }
     $session{to}->autoflush(1);
+    $session{select} = IO::Select->new($session{from});
     return \%session;
 }
 
@@ -58,30 +59,45 @@ sub hang_up {
     unlink $session->{errors};
 }
 
-# Says a line (undef: listens) and returns the reply as [code, text, whole]. Dies if none comes.
+# Says a line (undef: listens) and returns the code of the reply. Dies if none comes.
 sub say_line {
     my ($session, $stage, $line, $called) = @_;
     my $what = $called // $line // 'the connection';
     local $SIG{PIPE} = 'IGNORE';
-    local $SIG{ALRM} = sub { die "late\n" };
+    print { $session->{to} } "$line\r\n" if defined $line;
     my (@lines, $last);
-    alarm 20;
-    eval {
-        print { $session->{to} } "$line\r\n" if defined $line;
-        while (defined($last = readline $session->{from})) {
-            $last =~ s/\s+$//;
-            push @lines, $last if @lines < 100;
-            last if $last !~ /^\d{3}-/;
-        }
-    };
-    alarm 0;
-    die "there is no reply to $what within 20 seconds\n" if $@;
-    die tls_failure($session) || "the connection ends after $what\n" unless defined $last;
+    do {
+        $last = next_line($session, $what);
+        push @lines, $last if @lines < 100;
+    } while ($last =~ /^\d{3}-/);
     my ($code, $text) = $last =~ /^(\d{3}) ?(.*)/ or die "$what is answered: $last\n";
     push @{ $session->{replies} }, { stage => $stage, said => $what, code => $code, text => $text } if $stage;
     $session->{lines} = \@lines;
     return $code;
 }
+
+# A line of the server's. Slow DNS is waited for; a process that dies at its start is not
+# started again for a minute.
+sub next_line {
+    my ($session, $what) = @_;
+    my $waited = 0;
+    my $end;
+    while (($end = index $session->{rest}, "\n") < 0) {
+        if ($session->{select}->can_read(0.25)) {
+            next if sysread $session->{from}, $session->{rest}, 8192, length $session->{rest};
+            die tls_failure($session) || "the connection ends after $what\n";
+        }
+        die "$what is not answered: the service does not start\n" if throttled();
+        die "there is no reply to $what within 20 seconds\n" if ++$waited >= 80;
+    }
+    my $line = substr $session->{rest}, 0, $end + 1, '';
+    $line =~ s/\s+$//;
+    return $line;
+}
+
+my $log_file;
+
+sub throttled { return defined $log_file && slurp($log_file) =~ /bad command startup -- throttling/ }
 
 # What openssl says of a handshake that did not complete; empty if that is not it.
 sub tls_failure {
@@ -137,8 +153,7 @@ sub xclient {
     my $code = say_line($session, '', join(' ', 'XCLIENT', map { "$_=$said{$_}" } sort keys %said), 'XCLIENT');
     # Where TLS is demanded and this client speaks none, it does not matter who it is.
     return if $code =~ /^220/ || $session->{lines}[-1] =~ /STARTTLS/;
-    die "XCLIENT is answered: $session->{lines}[-1]"
-      . (length $client->{login} ? ' (does this service offer AUTH?)' : '') . "\n";
+    die "XCLIENT is answered: $session->{lines}[-1]\n";
 }
 
 # Whether STARTTLS is answered as it should be: found out once a listener, in plain text.
@@ -187,6 +202,9 @@ sub dialogue {
         $refused->('220', 'connect');
     }
     $refused->(greet($session, $test->{helo}, 'helo'), 'helo') if defined $test->{helo};
+    # Some versions take LOGIN for granted where nobody could log in.
+    die "this service offers no AUTH to log in with\n"
+      if length $test->{client}{login} && !grep { /^AUTH\b/ } @{ $session->{offers} };
     if (@{ $test->{commands} }) {
         $refused->(say_line($session, 'command', $_), '') for @{ $test->{commands} };
         return;
@@ -211,7 +229,8 @@ sub have { my ($tool) = @_; grep { -x "$_/$tool" } split /:/, $ENV{PATH} }
 # gets its `session`; standard output is written to all the while, so that a reader who went
 # away ends all this.
 sub hold {
-    my (@tests) = @_;
+    my ($log, @tests) = @_;
+    $log_file = $log;
     my $workers = @tests < 6 ? @tests : 6;
     my (%reading, %by_number);
     $by_number{ $_->{number} } = $_ for @tests;

@@ -57,13 +57,13 @@ sub standing_tests {
 
 sub main {
     my ($set, $services) = read_settings($proof) or return 0;
+    my $standins = StandIns->new(%about);
+    examine($config, $proof, $set, $services, $standins);
     private_directories($proof, $set, $services) or return 0;
     my $syslog = private_syslog($proof);
     my $queue = $set->{queue_directory};
     my $log = "$set->{data_directory}/rehearsal.log";
-    my $standins = StandIns->new(%about);
     my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins);
-    return 0 unless @listeners || @tests;
     my @all = (standing_tests($set, @listeners), @tests);
     my $port = 20000;
     for (@all) {
@@ -72,17 +72,18 @@ sub main {
         $_->{listener} //= listener_for($_->{service}, \@listeners, $services);
     }
     $standins->start($queue, "$proof/asked", { map { ($_->{number} => $_) } @all });
-    start_master($set->{daemon_directory}, @listeners) or return read_log($log, $syslog);
-    hold(@all);
+    start_master($set->{daemon_directory}, $queue, @listeners) or return read_log($log, $syslog);
+    hold($log, @all);
+    start_agents($set, $services, $queue);
     my $said = read_log($log, $syslog);
-    my $decided = decisions($said);
+    my $decided = decisions($said, $standins->names);
     my $asked = questions("$proof/asked");
     for (@all) { $_->{who} ? look_at($_) : verdict($_, $decided->{ $_->{number} }, $asked->{ $_->{number} }) }
     return 0;
 }
 
 sub start_master {
-    my ($daemons, @listeners) = @_;
+    my ($daemons, $queue, @listeners) = @_;
     defined(my $pid = fork) or die "fork: $!\n";
     if (!$pid) {
         open STDIN, '<', '/dev/null';
@@ -90,8 +91,9 @@ sub start_master {
         open STDERR, '>', "$proof/master.err";
         exec "$daemons/master", '-c', $config or _exit(127);
     }
-    for (1 .. 400) {
-        return 1 if -S $listeners[-1]{socket};
+    my $last = @listeners ? $listeners[-1]{socket} : "$queue/public/cleanup";
+    for (1 .. 4000) {
+        return 1 if -S $last;
         last if waitpid($pid, WNOHANG) == $pid;
         pause(0.005);
     }
@@ -99,6 +101,26 @@ sub start_master {
     return 0;
 }
 
+# Programs that deliver start here, too, once somebody connects to them: that alone shows
+# whether they can live with these settings. Without a queue manager they have nothing to do.
+sub start_agents {
+    my ($set, $services, $queue) = @_;
+    my %seen;
+    my @asked;
+    for my $service (@$services) {
+        my $is = "$service->{command} $service->{rest}";
+        next unless $service->{type} eq 'unix' && $service->{command} =~ /^(?:smtp|lmtp|local|virtual|error)$/;
+        next if $seen{$is}++ || ($service->{command} eq 'virtual' && $set->{virtual_mailbox_base} eq '');
+        my $socket = "$queue/" . ($service->{private} eq 'n' ? 'public' : 'private') . "/$service->{name}";
+        push @asked, IO::Socket::UNIX->new(Peer => $socket) // next;
+    }
+    for (@asked) {
+        my $agent = IO::Select->new($_);
+        for (1 .. 40) { last if $agent->can_read(0.25) || throttled() }
+    }
+}
+
 eval { main() };
 if ($@) { chomp $@; finding("the rehearsal cannot be set up: $@") }
+print "complete\n";
 exit 0;

@@ -23,7 +23,7 @@ sub service {
     my ($line) = @_;
     my ($name, $type, $private, $unpriv, $chroot, $wakeup, $maxproc, $command, $rest) = split ' ', $line, 9;
     my %service = (
-        name => $name, type => $type, private => $private, unpriv => $unpriv, chroot => $chroot,
+        line => $line, name => $name, type => $type, private => $private, unpriv => $unpriv, chroot => $chroot,
         wakeup => $wakeup, maxproc => $maxproc, command => $command // '', rest => $rest // '',
     );
     my @words = $service{rest} =~ /(\{(?:[^{}]|\{[^{}]*\})*\}|\S+)/g;
@@ -101,9 +101,9 @@ sub private_syslog {
     return $syslog;
 }
 
-# Programs that deliver, or that only make sense on the real ports, have no part.
-my %left_out = map { $_ => 1 } qw(qmgr oqmgr nqmgr pickup smtp lmtp local virtual pipe postscreen
-  dnsblog tlsproxy qmqpd postlogd);
+# Who tells others to deliver, runs commands, or only makes sense on the real ports has no part.
+my %left_out = map { $_ => 1 } qw(qmgr oqmgr nqmgr pickup pipe postscreen dnsblog tlsproxy qmqpd
+  postlogd);
 
 # Rewrites main.cf and master.cf (those of this mount namespace). Returns the listeners: each
 # smtpd service with the socket that it has here, which only root can reach.

@@ -17,6 +17,12 @@ sub stand_for {
     return "unix:$socket";
 }
 
+# Which endpoint each socket stands for.
+sub names {
+    my ($self) = @_;
+    return { map { ($_ => $self->{sockets}{$_}{endpoint}) } keys %{ $self->{sockets} } };
+}
+
 # Configuration text with each policy service replaced.
 sub policy {
     my ($self, $text, $set) = @_;
