@@ -16,7 +16,10 @@ from provisioner.planning import manifest as manifests
 from provisioner.planning.plan import (
     Compile,
     Control,
+    Drop,
+    Firewall,
     HostPlan,
+    Keep,
     MakeDirectory,
     Remove,
     Restore,
@@ -32,6 +35,7 @@ from provisioner.resources.base import Attributes, Resource
 from provisioner.resources.observed import (
     CompiledState,
     Facts,
+    FirewallState,
     Observed,
     PathKind,
     PathState,
@@ -94,6 +98,9 @@ class MemoryHost:
     units: dict[str, UnitState] = field(
         default_factory=lambda: {"postfix": UnitState("loaded", "active", "enabled")}
     )
+    #: What filters, and the open ports as `587 live`.
+    filter: str = "none"
+    ports: set[str] = field(default_factory=set)
     manifest: dict[str, Any] | None = None
     pending: str = ""
     kept: dict[str, Node] = field(default_factory=dict)
@@ -137,6 +144,14 @@ class MemoryHost:
                 name: self.packages[name] for name in asked.packages if name in self.packages
             },
             units={name: self._unit(name) for name in asked.units},
+            firewall={
+                each: FirewallState(
+                    self.filter,
+                    f"{each.port} live" in self.ports,
+                    f"{each.port} kept" in self.ports,
+                )
+                for each in asked.ports
+            },
             manifest=self.manifest,
             pending=self.pending,
         )
@@ -184,7 +199,7 @@ class MemoryHost:
         for condition in plan.preconditions:
             assert self._state(condition.path).signature == condition.signature
         for step in plan.steps:
-            if not isinstance(step, Control):
+            if not isinstance(step, Control | Firewall):
                 self._carry_out(step)
         if plan.activation is not Activation.NONE:
             assert self.facts.postfix_running
@@ -192,6 +207,10 @@ class MemoryHost:
         for step in plan.steps:
             if isinstance(step, Control):
                 self._control(step.unit, step.verb)
+            if isinstance(step, Firewall):
+                change = self.ports.add if step.verb == "open" else self.ports.discard
+                for part in ("live", "kept") if self.filter == "ufw" else (step.part,):
+                    change(f"{step.rule.split()[1]} {part}")
         self.pending = ""
         if plan.manifest is not None:
             self.manifest = dict(plan.manifest)
@@ -213,6 +232,10 @@ class MemoryHost:
                 self._compile(path, type_)
             case Compile(path, type_):
                 self._compile(path, type_)
+            case Drop(path, type_):
+                del self.compiled[path, type_]
+            case Keep(path):
+                self._keep(path)
             case Remove(path, keep, type_):
                 if keep:
                     self._keep(path)
@@ -222,7 +245,7 @@ class MemoryHost:
                 self.nodes[path] = _with(Node(kind=PathKind.DIRECTORY, mode=0o755), attributes)
             case SetAttributes(path, attributes):
                 self.nodes[path] = _with(self.nodes[path], attributes)
-            case Control():
+            case Control() | Firewall():
                 raise AssertionError("after the activation")
 
     def _keep(self, path: str) -> None:

@@ -259,6 +259,12 @@ swap_compiled() {
   rm -f -- "$staged"
 }
 
+# drop PATH TYPE: the compiled form of a table that is compiled otherwise by now, or not at all.
+drop() {
+  locate "$1"
+  rm -f -- "$target$(suffix "$2")" || stop failed "cannot remove the compiled form of $1"
+}
+
 remove() {
   if [ -d "$1" ] && [ ! -L "$1" ]; then
     # Backups stand in it until all is well: it goes last.

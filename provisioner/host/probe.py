@@ -18,6 +18,8 @@ from provisioner.resources.observed import (
     CompiledState,
     Facts,
     FileRequest,
+    FirewallRequest,
+    FirewallState,
     Observed,
     PackageRequest,
     PathKind,
@@ -51,6 +53,7 @@ class ProbeRequests:
         self.files = _one_per_path(each for each in wanted if isinstance(each, FileRequest))
         self.tables = sorted(each for each in wanted if isinstance(each, TableRequest))
         self.packages = sorted(each.name for each in wanted if isinstance(each, PackageRequest))
+        self.ports = sorted(each for each in wanted if isinstance(each, FirewallRequest))
         self.units = sorted(each.name for each in wanted if isinstance(each, UnitRequest))
 
     def add_calls(self, program: Program) -> None:
@@ -69,6 +72,9 @@ class ProbeRequests:
         if self.packages:
             program.call("probe_packages", *self.packages)
         program.call("probe_units", *self.units)
+        for index, port in enumerate(self.ports):
+            program.need("firewall.sh")
+            program.call("probe_firewall", index, port.port, port.where or "-", port.file or "-")
         program.call("probe_end")
 
 
@@ -128,6 +134,7 @@ class _Answer:
             compiled=self._tables(),
             packages=dict(self._packages()),
             units=units,
+            firewall=self._firewall(),
             manifest=manifest.merged(_manifest(remembered), _manifest(unfinished)),
             unfinished=bool(unfinished),
             pending=self._remembered("pending"),
@@ -192,6 +199,18 @@ class _Answer:
                 type_, state != "missing", state == "verified", dump[0] if dump else ""
             )
         _complete("table", (each.path for each in self._asked.tables), states)
+        return states
+
+    def _firewall(self) -> dict[FirewallRequest, FirewallState]:
+        states = {}
+        for frame in self._all("firewall"):
+            _, index, filter_, now, kept = frame.words
+            states[_numbered(self._asked.ports, index)] = FirewallState(
+                filter_, now == "yes", kept == "yes"
+            )
+        missing = [each for each in self._asked.ports if each not in states]
+        if missing:
+            raise ValueError(f"it says nothing of port {missing[0].port}")
         return states
 
     def _packages(self) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,11 @@ class Program:
         self._libraries = libraries
         self._payload: list[bytes] = []
 
+    def need(self, library: str) -> None:
+        """Have that library in the script."""
+        if library not in self._libraries:
+            self._libraries = (*self._libraries, library)
+
     def call(self, function: str, *arguments: str | int) -> None:
         """Append one call of a library function."""
         words = [function, *(quote(str(argument)) for argument in arguments)]

@@ -18,7 +18,10 @@ from provisioner.host.program import Program
 from provisioner.planning.plan import (
     Compile,
     Control,
+    Drop,
+    Firewall,
     HostPlan,
+    Keep,
     MakeDirectory,
     Precondition,
     Remove,
@@ -52,7 +55,7 @@ def apply_program(
 ) -> Program:
     """The program that carries out `plan`, and nothing else; a policy test that fails stops
     it before the first rename."""
-    program = Program("apply.sh", "undo.sh", "health.sh", "rehearse.sh")
+    program = Program("apply.sh", "undo.sh", "firewall.sh", "health.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
     _expect(program, plan.preconditions)
     for step in plan.steps:
@@ -167,6 +170,8 @@ def _stage(program: Program, step: Step) -> None:
                 program.call("stage_compile", path, type_)
         case Compile(path, type_):
             program.call("stage_compile", path, type_)
+        case Keep(path):
+            program.call("keep", path)
         case Remove(path, keep, _):
             if keep:
                 program.call("keep", path)
@@ -187,8 +192,8 @@ def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
 
 def _back_up(program: Program, step: Step) -> None:
     match step:
-        case Write(path=path) | Restore(path=path) | Compile(path=path) | Remove(path=path):
-            program.call("backup", path)
+        case Write() | Restore() | Compile() | Drop() | Remove():
+            program.call("backup", step.path)
         case SetAttributes(path=path):
             program.call("backup_attributes", path)
         case _:
@@ -201,6 +206,8 @@ def _swap(program: Program, step: Step) -> None:
             program.call("swap", path, type_ or NONE)
         case Compile(path, type_):
             program.call("swap_compiled", path, type_)
+        case Drop(path, type_):
+            program.call("drop", path, type_)
         case Remove(path, _, type_):
             program.call("remove", path, type_ or NONE)
         case SetAttributes(path, attributes):
@@ -217,6 +224,9 @@ def _after(program: Program, step: Step) -> None:
             program.call("remember_compiled", path, type_)
         case Control(unit, verb):
             program.call("control", verb, unit)
+        case Firewall(verb, rule, part):
+            filter_, *about = rule.split(" ")
+            program.call("firewall", verb, filter_, part, *about)
         case _:
             pass
 
@@ -228,7 +238,7 @@ def _attributes(attributes: Attributes) -> tuple[str, str, str]:
 
 
 def _sync_directories(program: Program, plan: HostPlan) -> None:
-    paths = [step.path for step in plan.steps if not isinstance(step, Control)]
+    paths = [step.path for step in plan.steps if not isinstance(step, Control | Firewall)]
     if paths:
         program.call("sync_directories", *paths)
 

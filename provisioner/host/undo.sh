@@ -39,6 +39,7 @@ undo_files() {
         { chown -- "${how%% *}" "$path" && chmod -- "${how##* }" "$path"; } || failed="$failed $path"
         group=${how#* }
         chgrp -- "${group% *}" "$path" || failed="$failed $path" ;;
+      firewall) firewall_do $path >/dev/null 2>&1 || failed="$failed firewall" ;;
       # What is staged in it goes first, and inner ones before outer ones.
       directory) MADE="$path
 $MADE" ;;

@@ -37,8 +37,9 @@ _INIT = {
     "openrc": "openrc sysvinit-core ifupdown",
 }
 
-#: In the hosts' own package repository besides everything installed, not installed.
-_SPARE = "postfix-cdb postfix-sqlite"
+#: In the hosts' own package repository besides everything installed, not installed: hosts
+#: have no Python and filter nothing until a test wants it.
+_SPARE = "firewalld libsasl2-modules postfix-cdb postfix-sqlite ufw"
 
 _CUSTOMIZE = Path(__file__).with_name("customize.sh")
 

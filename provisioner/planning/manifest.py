@@ -15,7 +15,6 @@ from typing import Any
 from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.base import Before, Resource
 from provisioner.resources.observed import Observed
-from provisioner.resources.table import Table
 
 VERSION = 1
 
@@ -72,7 +71,7 @@ def check(found: object) -> None:
             before = Before(**entry["before"])
         except (TypeError, KeyError):
             raise ValueError(f"what it says of {address!r} makes no sense") from None
-        texts = (before.value, before.digest, before.owner, before.group)
+        texts = (before.value, before.digest, before.owner, before.group, before.written)
         sound = isinstance(before.present, bool) and isinstance(before.mode, int | None)
         if not sound or not all(isinstance(text, str | None) for text in texts):
             raise ValueError(f"what it says of {address!r} makes no sense")
@@ -83,11 +82,6 @@ def remembered(manifest: Mapping[str, Any] | None) -> dict[str, Before]:
     if not manifest:
         return {}
     return {address: Before(**entry["before"]) for address, entry in manifest["resources"].items()}
-
-
-def table_type(manifest: Mapping[str, Any], address: str) -> str:
-    """The type a managed table was compiled as, empty if none."""
-    return str(manifest["resources"][address].get("type", ""))
 
 
 def build(
@@ -108,8 +102,8 @@ def build(
             entry = dict(old[each.address])
         else:
             entry = {"before": asdict(each.before(observed))}
-        if isinstance(each, Table):
-            entry["type"] = each.compiled_type(observed)
+        if how := each.how(observed):
+            entry["type"] = how
         entries[each.address] = entry
     return {
         "version": VERSION,

@@ -5,7 +5,7 @@ Removing an orphan puts back what stood there before us. Packages stay installed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
@@ -18,7 +18,9 @@ from provisioner.resources.base import (
     Before,
     Change,
     CompileTable,
+    DropCompiled,
     Effect,
+    OpenPort,
     Origin,
     RemovePath,
     Resource,
@@ -26,7 +28,7 @@ from provisioner.resources.base import (
     SetAttributes,
 )
 from provisioner.resources.file import attribute_notes, describe, octal
-from provisioner.resources.observed import Observed, PathKind, PathState
+from provisioner.resources.observed import Observed, PathKind
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.service import MasterService
 from provisioner.resources.unit import Unit
@@ -74,7 +76,8 @@ def removal(
 def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Change]:
     kind, _, name = address.partition(":")
     if kind == "parameter":
-        return list(Parameter(_ORIGIN, name, before.value).diff(observed)) or [_forget(address)]
+        as_before = Parameter(_ORIGIN, name, before.value, written=before.written or "")
+        return list(as_before.diff(observed)) or [_forget(address)]
     if kind == "strict":
         return _put_back_strays(address, before, observed)
     if kind == "service":
@@ -86,6 +89,8 @@ def _put_back(address: str, before: Before, observed: Observed) -> Iterable[Chan
         active, _, enabled = before.value.partition(" ")
         unit = Unit(_ORIGIN, name, active == "active", enabled == "enabled")
         return list(unit.diff(observed)) or [_forget(address)]
+    if kind == "firewall":
+        return [_close_port(address, before, observed)]
     if kind in ("file", "table"):
         return _put_back_path(address, name, before, observed)
     return [_forget(address)]
@@ -104,8 +109,23 @@ def _put_back_strays(address: str, before: Before, observed: Observed) -> Iterab
     return changes or [_forget(address)]
 
 
+def _close_port(address: str, before: Before, observed: Observed) -> Change:
+    """As the rule is ours, closing asks nothing of the host first."""
+    rule = observed.how(address)
+    if before.present or not rule:
+        return _forget(address)
+    parts = ("live",) if rule.startswith("ufw ") else ("kept", "live")
+    return Change(
+        address,
+        Action.DELETE,
+        before=f"open in {rule.partition(' ')[0]}",
+        origin=_ORIGIN,
+        effects=(OpenPort(rule, parts, close=True),),
+    )
+
+
 def _put_back_path(address: str, path: str, before: Before, observed: Observed) -> Iterable[Change]:
-    type_ = manifest.table_type(observed.manifest or {}, address)
+    type_ = observed.how(address)
     state = observed.paths.get(path)
     if state is None:
         raise ValueError("the host no longer knows that the path is managed")
@@ -123,10 +143,8 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
         ]
     attributes = Attributes(before.owner, before.group, before.mode)
     if not before.digest or state.digest == before.digest:
-        return [_put_back_attributes(address, path, attributes, state)]
-    effects: list[Effect] = [RestorePath(path, before.digest, attributes)]
-    if type_.removeprefix("alias-") in tables.COMPILED:
-        effects.append(CompileTable(path, type_))
+        return [_put_back_attributes(address, path, attributes, before, observed)]
+    restored = RestorePath(path, before.digest, attributes)
     return [
         Change(
             address,
@@ -134,25 +152,37 @@ def _put_back_path(address: str, path: str, before: Before, observed: Observed) 
             before="managed content",
             after=f"the content from before it was managed ({_describe(before, address)})",
             origin=_ORIGIN,
-            effects=tuple(effects),
+            effects=(restored, *_put_back_compiled(path, before, type_)),
         )
     ]
 
 
+def _put_back_compiled(path: str, before: Before, type_: str) -> Iterator[Effect]:
+    """The compiled form that stood beside the source, or none."""
+    compiled = before.value or type_
+    if tables.compiled_suffix(compiled):
+        yield CompileTable(path, compiled)
+    if tables.compiled_suffix(type_) not in ("", tables.compiled_suffix(compiled)):
+        yield DropCompiled(path, type_)
+
+
 def _put_back_attributes(
-    address: str, path: str, attributes: Attributes, state: PathState
+    address: str, path: str, attributes: Attributes, before: Before, observed: Observed
 ) -> Change:
     """For what stood there and still does: a directory, a file whose content is the same."""
+    state = observed.paths[path]
     notes = attribute_notes(attributes, state)
-    if not notes or state.kind is PathKind.MISSING:
+    ours = list(_put_back_compiled(path, before, observed.how(address)))
+    dropped = [each for each in ours if isinstance(each, DropCompiled)]
+    if state.kind is PathKind.MISSING or not (notes or dropped):
         return _forget(address)
     return Change(
         address,
         Action.UPDATE,
         before=describe(state),
-        after=", ".join(notes),
+        after=", ".join(notes) or "the source alone, as before",
         origin=_ORIGIN,
-        effects=(SetAttributes(path, attributes),),
+        effects=(*([SetAttributes(path, attributes)] if notes else []), *dropped),
     )
 
 
@@ -164,7 +194,7 @@ def _describe(before: Before, address: str) -> str:
     """What stood there before us, as it may be shown."""
     if not before.present:
         return "absent"
-    if before.value is not None:
+    if before.value is not None and before.digest is None:
         kind, _, name = address.partition(":")
         value = sensitive.mask(name if kind == "parameter" else "", before.value)
         return printable(value.partition("\n")[0][:80]) if value else "(empty)"

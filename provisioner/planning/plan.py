@@ -67,6 +67,23 @@ class Compile:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Remove the compiled form of a table alone."""
+
+    path: str
+    type: str
+    op: Literal["drop"] = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep a copy of what stands there: it is from before us and stays for now."""
+
+    path: str
+    op: Literal["keep"] = "keep"
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove a file, and the compiled form of a table of type `type`."""
 
@@ -99,8 +116,28 @@ class Control:
     op: Literal["control"] = "control"
 
 
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """Open or close (`verb`) a port in the host's firewall; `rule` is `FirewallPort.how`,
+    `part` is `live` or `kept`."""
+
+    verb: str
+    rule: str
+    part: str
+    op: Literal["firewall"] = "firewall"
+
+
 Step = Annotated[
-    Write | Restore | Compile | Remove | MakeDirectory | SetAttributes | Control,
+    Write
+    | Restore
+    | Compile
+    | Drop
+    | Keep
+    | Remove
+    | MakeDirectory
+    | SetAttributes
+    | Control
+    | Firewall,
     Field(discriminator="op"),
 ]
 

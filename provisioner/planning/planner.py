@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import listeners, manifest, orphans, soundness
-from provisioner.planning.plan import ComposedList, Control, HostPlan, Precondition, Step
+from provisioner.planning.plan import ComposedList, Control, Firewall, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
 from provisioner.policy.conversation import PolicyTest
 from provisioner.postfix import activation, main_cf
@@ -87,10 +87,7 @@ def _whole_plan(
         needed = {each.address for each in desired.resources if not each.managed}
         taken |= {each.address for each in orphaned if each.absent_before} & needed
         changes += [change for change in removals if change.address not in taken]
-    steps = StepBuilder(observed)
-    for change in changes:
-        for effect in change.effects:
-            steps.add(effect)
+    steps = _steps(desired, changes, observed)
     built = steps.finish()
     faults = soundness.faults(steps.main_text, steps.master_text, observed)
     if faults:
@@ -134,6 +131,20 @@ def _whole_plan(
         secrets=_secrets(desired.resources, changes, None if remembered else after),
         unchanged=len({r.address for r in desired.resources} - {c.address for c in changes}),
     )
+
+
+def _steps(desired: Desired, changes: Iterable[Change], observed: Observed) -> StepBuilder:
+    steps = StepBuilder(observed)
+    for change in changes:
+        for effect in change.effects:
+            steps.add(effect)
+    # Files that stand there and become ours, even if nothing changes today: what somebody
+    # does to them later must not be all that is left to put back.
+    known = manifest.remembered(observed.manifest)
+    for each in desired.resources:
+        if each.managed and each.kind in ("file", "table") and each.address not in known:
+            steps.keep_adopted(each.name)
+    return steps
 
 
 def _said(warning: Diagnostic) -> str:
@@ -245,5 +256,5 @@ def _lists(
 
 
 def _preconditions(steps: Iterable[Step], observed: Observed) -> tuple[Precondition, ...]:
-    paths = dict.fromkeys(step.path for step in steps if not isinstance(step, Control))
+    paths = dict.fromkeys(step.path for step in steps if not isinstance(step, Control | Firewall))
     return tuple(Precondition(path, observed.paths[path].signature) for path in paths)

@@ -9,6 +9,9 @@ from provisioner.planning import manifest
 from provisioner.planning.plan import (
     Compile,
     Control,
+    Drop,
+    Firewall,
+    Keep,
     MakeDirectory,
     Remove,
     Restore,
@@ -25,8 +28,8 @@ from provisioner.resources.observed import Observed, PathKind
 class StepBuilder:
     """Takes effects in any order; `finish` returns steps in the order of execution.
 
-    Order: directories, tables and files, master.cf, main.cf (which refers to all of
-    them), removals, attributes, units.
+    Order: copies to keep, directories, tables and files, master.cf, main.cf (which refers to all of
+    them), removals, attributes, units, ports.
     """
 
     observed: Observed
@@ -35,16 +38,21 @@ class StepBuilder:
     _directories: list[MakeDirectory] = field(default_factory=list)
     _writes: dict[str, Write | Restore] = field(default_factory=dict)
     _compiles: dict[str, str] = field(default_factory=dict)
+    _drops: list[Drop] = field(default_factory=list)
+    _keeps: list[Keep] = field(default_factory=list)
     _removals: list[Remove] = field(default_factory=list)
     _attributes: list[Step] = field(default_factory=list)
     _units: list[Control] = field(default_factory=list)
+    _ports: list[Firewall] = field(default_factory=list)
     main_text: str | None = None
     master_text: str | None = None
 
     def add(self, effect: base.Effect) -> None:
         match effect:
-            case base.SetParameter(name, value, fold):
-                self._parameters[name] = None if value is None else main_cf.Value(value, fold)
+            case base.SetParameter(name, None):
+                self._parameters[name] = None
+            case base.SetParameter(name, str(value), fold, written):
+                self._parameters[name] = main_cf.Value(value, fold, written)
             case base.SetService(key, service):
                 self._services[key] = service
             case base.WriteFile(path, content, attributes):
@@ -56,6 +64,8 @@ class StepBuilder:
                 self._writes[path] = Restore(path, digest, attributes)
             case base.CompileTable(path, type_):
                 self._compiles[path] = type_
+            case base.DropCompiled(path, type_):
+                self._drops.append(Drop(path, type_))
             case base.RemovePath(path, type_):
                 self._removals.append(Remove(path, self._is_original(path), type_))
             case base.MakeDirectory(path, attributes):
@@ -64,8 +74,17 @@ class StepBuilder:
                 self._attributes.append(SetAttributes(path, attributes))
             case base.ControlUnit(unit, verb):
                 self._control(Control(self._real_unit(unit, verb), verb))
+            case base.OpenPort(rule, parts, close):
+                verb = "close" if close else "open"
+                self._ports += [Firewall(verb, rule, part) for part in parts]
             case base.InstallPackages():
                 pass  # a phase of its own, before any step
+
+    def keep_adopted(self, path: str) -> None:
+        """Remember what stands at `path` although nothing there changes today."""
+        touched = {*self._writes, *(removal.path for removal in self._removals)}
+        if path not in touched and self._is_original(path):
+            self._keeps.append(Keep(path))
 
     def finish(self) -> tuple[Step, ...]:
         writes: list[Step] = []
@@ -75,14 +94,17 @@ class StepBuilder:
         writes += [Compile(path, type_) for path, type_ in self._compiles.items()]
         directories = sorted(self._directories, key=lambda step: step.path)  # outermost first
         return (
+            *self._keeps,
             *directories,
             *writes,
             *self._edit_master(),
             *self._edit_main(),
+            *self._drops,
             # what stands in a directory before the directory
             *sorted(self._removals, key=lambda step: step.path, reverse=True),
             *self._attributes,
             *self._units,
+            *self._ports,
         )
 
     def _control(self, wanted: Control) -> None:

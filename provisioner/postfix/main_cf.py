@@ -94,10 +94,12 @@ class MainCf:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value to write. With `fold`, it is a list: one entry to a line, blanks do not matter."""
+    """A value to write. With `fold`, it is a list: one entry to a line, blanks do not matter.
+    `written` is the whole setting as it once stood in a file, with its blanks and line ends."""
 
     text: str
     fold: bool = False
+    written: str = ""
 
 
 def parse(text: str, file: str = "main.cf") -> MainCf:
@@ -130,6 +132,17 @@ def _parameter(logical: Logical) -> Parameter | None:
     again = split_setting(logical.unfolded)
     unfolded = again[1] if again else value
     return Parameter(name, value, logical.start, logical.end, logical.line, unfolded, logical)
+
+
+def written(text: str, entry: Parameter) -> str:
+    """How `entry` of the file `text` is written, without the comments inside it; empty where
+    that is how `render` would write it, or where the line ends are not plain."""
+    lines = text[entry.start : entry.end].rstrip("\n").split("\n")
+    found = "\n".join(line for line in lines if line.strip(SPACE) and line.lstrip(SPACE)[0] != "#")
+    again = parse(found + "\n").entries
+    if "\r" in found or [each.value for each in again] != [entry.value]:
+        return ""
+    return "" if found == render(entry.name, Value(entry.value)) else found
 
 
 def split_setting(text: str) -> tuple[str, str] | None:
@@ -210,6 +223,8 @@ def _set(editor: Editor, entries: dict[str, list[Parameter]], name: str, value: 
 
 def render(name: str, value: Value) -> str:
     """`name = value` as we write it, without the final newline; lists one entry to a line."""
+    if value.written:
+        return value.written
     if value.fold:
         items = list_items(value.text)
         if len(items) > 1:

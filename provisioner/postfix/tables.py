@@ -33,6 +33,13 @@ INDEXED = "indexed"
 #: Types that postmap compiles, and what it appends to the source's name.
 COMPILED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb"}
 
+
+def compiled_suffix(how: str) -> str:
+    """What the compiler appends to the source's name; empty for what is not compiled. `how`
+    may begin with `alias-`."""
+    return COMPILED.get(how.removeprefix("alias-"), "")
+
+
 #: Types whose file a process reads once, when it starts.
 READ_ONCE = frozenset({"regexp", "pcre", "cidr", "texthash"})
 

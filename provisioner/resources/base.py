@@ -58,11 +58,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SetParameter:
-    """Give a main.cf parameter its one logical value; None removes it."""
+    """Give a main.cf parameter its one logical value; None removes it. `written` as in
+    `main_cf.Value`."""
 
     name: str
     value: str | None
     fold: bool = False
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,14 @@ class CompileTable:
 
 
 @dataclass(frozen=True, slots=True)
+class DropCompiled:
+    """Remove the compiled form alone; `type` as in `CompileTable`."""
+
+    path: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstallPackages:
     names: tuple[str, ...]
 
@@ -149,6 +159,16 @@ class ControlUnit:
     verb: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPort:
+    """Open a port in the firewall, or close it. `rule` is what `FirewallPort.how` says,
+    `parts` are `live` and `kept`."""
+
+    rule: str
+    parts: tuple[str, ...]
+    close: bool = False
+
+
 Effect = (
     SetParameter
     | SetService
@@ -158,8 +178,10 @@ Effect = (
     | RemovePath
     | RestorePath
     | CompileTable
+    | DropCompiled
     | InstallPackages
     | ControlUnit
+    | OpenPort
 )
 
 
@@ -238,6 +260,10 @@ class Resource(ABC):
         """Digests, by path, of what running Postfix processes hold of this in memory."""
         return {}
 
+    def how(self, observed: Observed) -> str:
+        """What of this host has to be remembered for taking it away again."""
+        return ""
+
     @property
     def managed(self) -> bool:
         """Whether the host remembers it as ours, and what stood there before."""
@@ -263,8 +289,9 @@ class Before:
     """What an address held before it was first managed; None: nothing was there.
 
     `value` is a parameter's value, a service's master.cf line, a unit's state;
-    for files it is None and `digest`, `owner`, `group` and `mode` say what the kept
-    copy is.
+    for files `digest`, `owner`, `group` and `mode` say what the kept copy is, and for
+    tables the value is the type they were compiled as. `written` is how a parameter
+    stood in the file.
     """
 
     present: bool
@@ -273,3 +300,4 @@ class Before:
     owner: str | None = None
     group: str | None = None
     mode: int | None = None
+    written: str | None = None

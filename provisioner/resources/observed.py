@@ -42,7 +42,17 @@ class UnitRequest:
     name: str
 
 
-Request = FileRequest | TableRequest | PackageRequest | UnitRequest
+@dataclass(frozen=True, slots=True, order=True)
+class FirewallRequest:
+    """Whether a TCP port is open in the host's firewall; `where` and `file` as in
+    `FirewallPort`."""
+
+    port: int
+    where: str = ""
+    file: str = ""
+
+
+Request = FileRequest | TableRequest | PackageRequest | UnitRequest | FirewallRequest
 
 
 class PathKind(StrEnum):
@@ -104,6 +114,25 @@ class UnitState:
 
 
 @dataclass(frozen=True, slots=True)
+class FirewallState:
+    """What filters (`firewalld`, `ufw`, `nftables`; `none`; or why nftables cannot: `missing`,
+    `unkept`), and whether the port is open in it now, and kept open across a reboot."""
+
+    filter: str = "none"
+    live: bool = False
+    kept: bool = False
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """The parts that are to be opened."""
+        if self.filter == "none":
+            return ()
+        parts = (("live", self.live), ("kept", self.kept))
+        closed = tuple(name for name, is_open in parts if not is_open)
+        return closed[:1] if self.filter == "ufw" else closed  # one command does both
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What only the host knows, and what planning resolves symbolic values with."""
 
@@ -134,6 +163,7 @@ class Observed:
     compiled: Mapping[str, CompiledState] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, UnitState] = field(default_factory=dict)
+    firewall: Mapping[FirewallRequest, FirewallState] = field(default_factory=dict)
     manifest: Mapping[str, Any] | None = None
     pending: str = ""
     #: A run died after its first rename; its memory is merged into `manifest`.
@@ -160,6 +190,11 @@ class Observed:
         if state is None or state.content is None:
             return None
         return state.content.decode("utf-8", "surrogateescape")
+
+    def how(self, address: str) -> str:
+        """What the host remembers of how we made it (`Resource.how`); empty if nothing."""
+        remembered = (self.manifest or {}).get("resources", {})
+        return str(remembered.get(address, {}).get("type", ""))
 
     def path(self, path: str) -> PathState:
         """The state of a path that was asked for. Raises KeyError when it was not."""

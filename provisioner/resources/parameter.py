@@ -25,6 +25,7 @@ class Parameter(Resource):
     A map type `indexed:` in it becomes the type the host really has. What matches one
     of the regular expressions in `hidden` is never shown. A `fallback` is written only
     where main.cf does not set the parameter, and gives way to anybody else's desire.
+    `written` is how the setting once stood in the file.
     """
 
     kind: ClassVar[str] = "parameter"
@@ -33,6 +34,7 @@ class Parameter(Resource):
     fold: bool = False
     hidden: tuple[str, ...] = ()
     fallback: bool = False
+    written: str = ""
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -109,7 +111,7 @@ class Parameter(Resource):
                 after=self.shown(desired),
                 origin=self.origin,
                 notes=tuple(notes),
-                effects=(SetParameter(self.parameter, desired, self.fold),),
+                effects=(SetParameter(self.parameter, desired, self.fold, self.written),),
                 activation=level,
                 reason=reason,
             ),
@@ -120,7 +122,9 @@ class Parameter(Resource):
         if entry is None:
             return Before(present=False)
         # A value folded in a CR LF file has the CR in it, which nobody could write back.
-        return Before(present=True, value=entry.unfolded if "\r" in entry.value else entry.value)
+        value = entry.unfolded if "\r" in entry.value else entry.value
+        written = main_cf.written(observed.main_text or "", entry)
+        return Before(present=True, value=value, written=written or None)
 
 
 @dataclass(frozen=True)

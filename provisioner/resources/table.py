@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import ClassVar
 
 from provisioner.postfix import tables
@@ -16,6 +16,7 @@ from provisioner.resources.base import (
     Before,
     Change,
     CompileTable,
+    DropCompiled,
     Effect,
     KeyedDiff,
     Resource,
@@ -40,6 +41,9 @@ from provisioner.resources.observed import (
     TableRequest,
 )
 from provisioner.resources.parameter import indexed_type
+
+#: What is remembered of a source that stood there before us without a compiled form.
+NOT_COMPILED = "not compiled"
 
 _MISSING = "compiled form missing"
 _UNREADABLE = "compiled form cannot be read"
@@ -113,7 +117,7 @@ class Table(Resource):
     def _compiler(self, type_: str) -> str:
         return f"alias-{type_}" if self.alias else type_
 
-    def compiled_type(self, observed: Observed) -> str:
+    def how(self, observed: Observed) -> str:
         """How the host compiles it: its real type, with `alias-` before it for postalias."""
         return self._compiler(self.resolved_type(observed))
 
@@ -127,6 +131,25 @@ class Table(Resource):
         return real
 
     def diff(self, observed: Observed) -> Iterable[Change]:
+        yield from self._differences(observed)
+        yield from self._left_over(observed)
+
+    def _left_over(self, observed: Observed) -> Iterable[Change]:
+        """The compiled form that we made while the table was of another type."""
+        before = observed.how(self.address)
+        now = self.how(observed)
+        suffix = tables.compiled_suffix(before)
+        if suffix and suffix != tables.compiled_suffix(now):
+            yield Change(
+                self.address,
+                Action.UPDATE,
+                before=f"compiled as {before}",
+                after=f"{self.path}{suffix} is removed, now that the type is {now}",
+                origin=self.origin,
+                effects=(DropCompiled(self.path, before),),
+            )
+
+    def _differences(self, observed: Observed) -> Iterable[Change]:
         real = self.resolved_type(observed)
         state = observed.path(self.path)
         if state.kind not in (PathKind.FILE, PathKind.MISSING):
@@ -217,7 +240,12 @@ class Table(Resource):
         return "compiled form differs from its source"
 
     def before(self, observed: Observed) -> Before:
-        return before_of_path(observed.path(self.path))
+        """With the type that a source which stood there was compiled as, if it was."""
+        found = before_of_path(observed.path(self.path))
+        compiled = observed.compiled.get(self.path)
+        if not found.present or compiled is None:
+            return found
+        return replace(found, value=compiled.type if compiled.present else NOT_COMPILED)
 
 
 def keyed_diff(before: Mapping[str, str], entries: Iterable[tables.Entry]) -> KeyedDiff:

@@ -10,6 +10,7 @@ from provisioner.postfix.activation import Activation
 from provisioner.postfix.tables import Entry
 from provisioner.resources.base import Attributes, ControlUnit, Origin, Resource
 from provisioner.resources.file import File, FileState
+from provisioner.resources.firewall import FirewallPort
 from provisioner.resources.package import Package
 from provisioner.resources.parameter import CompatibilityLevel, Parameter
 from provisioner.resources.requirement import Requirement
@@ -56,6 +57,7 @@ __all__ = [
     "Entry",
     "File",
     "FileState",
+    "FirewallPort",
     "HostContext",
     "Layout",
     "MailFacts",

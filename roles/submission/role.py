@@ -13,6 +13,7 @@ from provisioner.roles import (
     Attributes,
     Contribution,
     File,
+    FirewallPort,
     HostContext,
     MasterService,
     Parameter,
@@ -54,6 +55,38 @@ class Tls(RoleOptions):
     """The private key's file on the host (`smtpd_tls_key_file`)."""
 
 
+class Nftables(RoleOptions):
+    """A chain of the host's own nftables rules."""
+
+    family: Literal["inet", "ip", "ip6"] = "inet"
+    """The table's family."""
+
+    table: str
+    """The table (`filter`)."""
+
+    chain: str
+    """The chain that sees what comes in (`input`). Our rules go to its head, as it may end
+    in a drop."""
+
+    file: str = "/etc/nftables.conf"
+    """The file that is loaded at boot; our rules stand at its end (RHEL:
+    /etc/sysconfig/nftables.conf, Alpine: /etc/nftables.nft)."""
+
+
+class Firewall(RoleOptions):
+    """The host's own firewall, in which the ports are opened. One in front of the host is
+    yours to open."""
+
+    open: bool = True
+    """Whether the ports are opened, where firewalld or ufw is active. False: left alone."""
+
+    zone: str | None = None
+    """The zone of firewalld's. Not set: the default zone."""
+
+    nftables: Nftables | None = None
+    """For rules written by hand: which table and chain. Not set: left alone."""
+
+
 class Options(RoleOptions):
     """Both services override every list they inherit: your users' laptops have neither
     proper HELO names nor reverse DNS."""
@@ -73,6 +106,9 @@ class Options(RoleOptions):
 
     tls: Tls = Tls()
     """The certificate."""
+
+    firewall: Firewall = Firewall()
+    """The host's own firewall."""
 
     options: dict[str, str] = {}
     """Further main.cf parameters for both services alone (`-o name=value`): a milter that
@@ -104,6 +140,7 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     ):
         service = _service(name, tls, options.options) if wanted else None
         yield MasterService(host.origin(name), name, "inet", service)
+    yield from _ports(options, host)
 
 
 def _password_check(options: Options, host: HostContext) -> Iterator[Contribution]:
@@ -128,6 +165,20 @@ def _password_check(options: Options, host: HostContext) -> Iterator[Contributio
             attributes=Attributes("root", "root", 0o644),
             activation=Activation.RELOAD,
         )
+
+
+def _ports(options: Options, host: HostContext) -> Iterator[Contribution]:
+    firewall = options.firewall
+    if not firewall.open:
+        return
+    where, file = firewall.zone or "", ""
+    if chain := firewall.nftables:
+        if firewall.zone:
+            raise host.error("name a zone of firewalld's or a chain, not both", "firewall")
+        where, file = f"{chain.family}/{chain.table}/{chain.chain}", chain.file
+    for port, wanted in ((587, options.submission), (465, options.submissions)):
+        if wanted:
+            yield FirewallPort(host.origin("firewall"), port, where, file)
 
 
 #: A list that port 25 has must not be met by our own users: their laptops have neither

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import smtplib
+import ssl
 import time
 from typing import TYPE_CHECKING
 
 from support import conversation, postconf, state
+
+from provisioner.lab.recipe import PASSWORDS
 
 if TYPE_CHECKING:
     from support import Site
@@ -47,6 +51,23 @@ def answer(
         smtp.docmd(f"MAIL FROM:<{sender}>")
         code, text = smtp.docmd(f"RCPT TO:<{to}>")
         return code, text.decode()
+
+
+def logged_in(lab: Lab, host: Host, port: int) -> smtplib.SMTP:
+    """A session of alice from a laptop somewhere, on 587 or 465."""
+    context = ssl._create_unverified_context()  # noqa: S323 - a certificate made by Debian
+    source = (lab.client_address("nameless"), 0)
+    session: smtplib.SMTP
+    if port == 465:
+        session = smtplib.SMTP_SSL(
+            host.address, port, timeout=20, source_address=source, context=context
+        )
+    else:
+        session = smtplib.SMTP(host.address, port, timeout=20, source_address=source)
+        session.starttls(context=context)
+    session.ehlo("laptop")
+    session.login("alice", PASSWORDS["alice"])
+    return session
 
 
 def pruned(

@@ -185,6 +185,53 @@ def test_owners_modes_and_units_are_put_back(bench: Bench, site: Site) -> None:
     site.plan(code=0)
 
 
+def test_compiled_forms_are_put_back_as_they_were(bench: Bench, site: Site) -> None:
+    """One source without a compiled form, one with; our own of another type goes."""
+    for name in ("alone", "both"):
+        write(bench.lab, bench.host, f"/etc/postfix/{name}", "x.example OK\n")
+    bench.sh("cd /etc/postfix; postmap lmdb:both; touch -d '1 hour ago' both.lmdb")
+    site.say(NOTHING, ["postfix"])
+    site.apply()
+    before = state(bench.lab, bench.host)
+
+    def say(kind: str) -> None:
+        paths = [f"/etc/postfix/{name}" for name in ("alone", "both", "ours")]
+        tables = {path: {"type": kind, "entries": {"y.example": "OK"}} for path in paths}
+        site.say({"postfix": {**NOTHING["postfix"], "tables": tables}}, ["postfix"])
+        site.settle()
+
+    say("lmdb")
+    # What changes its type leaves nothing behind.
+    for kind in ("texthash", "lmdb", "texthash"):
+        say(kind)
+        found = bench.sh("ls /etc/postfix | grep lmdb; true").split()
+        assert found == ([f"{n}.lmdb" for n in ("alone", "both", "ours")] if kind == "lmdb" else [])
+    say("lmdb")
+    site.say(NOTHING, ["postfix"])
+    site.apply("--prune")
+    after = state(bench.lab, bench.host)
+    bench.sh("postmap -q x.example lmdb:/etc/postfix/both")
+    assert {p for p in {*before, *after} if before.get(p) != after.get(p)} <= {
+        "/etc/postfix",
+        "/etc/postfix/both.lmdb",  # the same entries; an lmdb's bytes are not
+    }
+    assert "/etc/postfix/both.lmdb" in after
+
+
+def test_what_was_adopted_can_be_put_back(bench: Bench, site: Site) -> None:
+    """A table that was as desired when it became ours, and was edited by hand since."""
+    write(bench.lab, bench.host, "/etc/postfix/zone", OLD_TABLE)
+    table = {"type": "texthash", "text": OLD_TABLE}
+    site.say(
+        {"postfix": {**NOTHING["postfix"], "tables": {"/etc/postfix/zone": table}}}, ["postfix"]
+    )
+    site.settle()
+    write(bench.lab, bench.host, "/etc/postfix/zone", "edited.example OK\n")
+    site.say(NOTHING, ["postfix"])
+    site.apply("--prune")
+    assert read(bench.lab, bench.host, "/etc/postfix/zone") == OLD_TABLE
+
+
 # ---- two inventories, one host ---------------------------------------------------------------
 
 

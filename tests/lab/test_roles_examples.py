@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from roles_support import answer, logged
+from roles_support import answer, logged, logged_in
 from support import Done, Site, conversation, postconf
 
 if TYPE_CHECKING:
@@ -134,8 +134,6 @@ def test_company(lab: Lab, fresh_host: Callable[..., Host], tmp_path: Path) -> N
     assert answer(lab, mx, "listed", to="info@example.com")[0] == 554
     assert answer(lab, hosts["out"], to="info@good.example")[0] == 554
     # A person's mail goes from the submission host to the relay.
-    from test_roles_policy import logged_in
-
     with logged_in(lab, hosts["submit"], 587) as session:
         session.sendmail("alice@example.com", ["x@good.example"], "Subject: hello\n\nhello\n")
     assert logged(lab, hosts["submit"], "status=sent (250", 20)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import smtplib
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from roles_support import STRANGER, answer, pruned
+from roles_support import STRANGER, answer, logged_in, pruned
 from support import Site, conversation, postconf, state
-
-from provisioner.lab.recipe import PASSWORDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,23 +81,6 @@ def test_policy(lab: Lab, host: Host, tmp_path: Path) -> None:
         assert code(sender="friend@lab.example", to="x@elsewhere.example") == 554
         assert code(to="admin@elsewhere.example") == 554
     pruned(lab, host, site, before, settings)
-
-
-def logged_in(lab: Lab, host: Host, port: int) -> smtplib.SMTP:
-    """A session of alice from a laptop somewhere, on 587 or 465."""
-    context = ssl._create_unverified_context()  # noqa: S323 - a certificate made by Debian
-    source = (lab.client_address("nameless"), 0)
-    session: smtplib.SMTP
-    if port == 465:
-        session = smtplib.SMTP_SSL(
-            host.address, port, timeout=20, source_address=source, context=context
-        )
-    else:
-        session = smtplib.SMTP(host.address, port, timeout=20, source_address=source)
-        session.starttls(context=context)
-    session.ehlo("laptop")
-    session.login("alice", PASSWORDS["alice"])
-    return session
 
 
 def test_submission(lab: Lab, host: Host, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.observed import (
     Facts,
     FileRequest,
+    FirewallRequest,
+    FirewallState,
     Observed,
     PackageRequest,
     PathKind,
@@ -55,6 +57,7 @@ def stock_host(wanted: Desired) -> Observed:
     """A host with every package and requirement, Postfix running, and nothing of ours on it."""
     paths = {path: PathState(path, PathKind.FILE, content=text) for path, text in STOCK.items()}
     packages, units = {}, {}
+    ports = [each for each in wanted.requests() if isinstance(each, FirewallRequest)]
     for each in wanted.resources:
         if isinstance(each, Requirement):  # somebody has provided it
             paths[each.path] = PathState(each.path, PathKind.OTHER)
@@ -78,6 +81,7 @@ def stock_host(wanted: Desired) -> Observed:
         paths=paths,
         packages=packages,
         units=units,
+        firewall={each: FirewallState() for each in ports},
     )
 
 

@@ -47,7 +47,8 @@ sub settings {
     return '' unless $self->{backends} && $set->{smtpd_sasl_type} eq 'dovecot' && $path !~ /^inet:/;
     $path =~ s/^unix://;
     $path = "$set->{queue_directory}/$path" unless $path =~ m{^/};
-    return '' if -S $path;
+    # One that was stopped may have left its socket behind.
+    return '' if IO::Socket::UNIX->new(Peer => $path);
     $self->stand_for('dovecot', $path) =~ /^unix:(.*)/;
     return "smtpd_sasl_path = $1\n";
 }

@@ -31,7 +31,10 @@ from provisioner.planning import planfile
 from provisioner.planning.plan import (
     Compile,
     Control,
+    Drop,
+    Firewall,
     HostPlan,
+    Keep,
     MakeDirectory,
     Remove,
     Restore,
@@ -46,6 +49,7 @@ from provisioner.postfix.master_cf import Service
 from provisioner.report import plantext
 from provisioner.resources.base import Action, Attributes, Change, Origin, Resource
 from provisioner.resources.file import File, FileState
+from provisioner.resources.firewall import FirewallPort
 from provisioner.resources.observed import PathKind, UnitState
 from provisioner.resources.package import Package
 from provisioner.resources.parameter import Parameter
@@ -124,6 +128,8 @@ def _contribution(entry: dict[str, Any], number: int) -> Contribution:
             return Package(origin, said["name"])
         case "unit":
             return Unit(origin, said["name"], said.get("running"), said.get("enabled"))
+        case "firewall":
+            return FirewallPort(origin, said["port"], said.get("where", ""), said.get("file", ""))
         case "layout":
             return RestrictionLayout(origin, Layout(said["name"]))
         case "verbatim":
@@ -178,8 +184,10 @@ def _host(said: dict[str, Any]) -> MemoryHost:
     host.packages |= said.pop("packages", {})
     host.units |= {name: UnitState(*words) for name, words in said.pop("units", {}).items()}
     if not said.pop("first_contact", False):
-        host.remember()
+        host.remember(said.pop("remembers", None))
     host.pending = said.pop("pending", "")
+    host.filter = said.pop("filter", "none")
+    host.ports = set(said.pop("ports", ()))
     assert not said, f"not understood in a case's host: {said}"
     return host
 
@@ -205,6 +213,10 @@ def _step(step: Step) -> str:
             words = ["restore", path, f"compile={type_}" if type_ else ""]
         case Compile(path, type_):
             words = ["compile", path, type_]
+        case Drop(path, type_):
+            words = ["drop", path, type_]
+        case Keep(path):
+            words = ["keep", path]
         case Remove(path, keep, type_):
             words = ["remove", path, type_, "keep" if keep else ""]
         case MakeDirectory(path, attributes):
@@ -213,6 +225,8 @@ def _step(step: Step) -> str:
             words = ["attributes", path, _told(attributes)]
         case Control(unit, verb):
             words = [verb, unit]
+        case Firewall(verb, rule, part):
+            words = [verb, rule, part]
     return " ".join(word for word in words if word)
 
 
@@ -332,5 +346,14 @@ def _compare_plan(plan: HostPlan, case: dict[str, Any]) -> None:
 
 def test_there_are_cases_for_every_kind() -> None:
     kinds = {folder.name for folder in CASES.iterdir()}
-    assert kinds == {"parameter", "restriction", "service", "table", "file", "package", "unit"}
+    assert kinds == {
+        "parameter",
+        "restriction",
+        "service",
+        "table",
+        "file",
+        "package",
+        "unit",
+        "firewall",
+    }
     assert all(list(folder.glob("*.yaml")) for folder in CASES.iterdir())
