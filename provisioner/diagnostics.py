@@ -13,6 +13,8 @@ from provisioner.secrets import masked
 
 #: Longest stretch of a source line that is shown under a message, in characters.
 SNIPPET_WIDTH = 160
+#: Longest message that is shown whole, in characters.
+MESSAGE_WIDTH = 1000
 
 
 class Severity(StrEnum):
@@ -44,6 +46,13 @@ def printable(text: str) -> str:
     )
 
 
+def brief(text: str) -> str:
+    """`text`, without its middle where it is longer than anybody reads."""
+    if len(text) <= MESSAGE_WIDTH:
+        return text
+    return f"{text[: MESSAGE_WIDTH - 200]} […] {text[-150:]}"
+
+
 def read_source_line(mark: Mark) -> str | None:
     """Line `mark.line` of `mark.file`, or None where it cannot be read."""
     try:
@@ -61,7 +70,7 @@ def render(
 ) -> str:
     """The message as a compiler prints it: place, text, the line with a caret, help."""
     where = f"{diagnostic.mark}: " if diagnostic.mark else ""
-    lines = [f"{where}{diagnostic.severity}: {printable(masked(diagnostic.message))}"]
+    lines = [f"{where}{diagnostic.severity}: {printable(brief(masked(diagnostic.message)))}"]
     mark = diagnostic.mark
     text = source_line(mark) if mark and mark.line else None
     if mark and text is not None:
@@ -72,5 +81,5 @@ def render(
             lead = printable(shown[: mark.column - 1])
             lines.append(" " * (len(gutter) - 2) + "| " + " " * len(lead) + "^")
     if diagnostic.help:
-        lines.append(f"  help: {printable(masked(diagnostic.help))}")
+        lines.append(f"  help: {printable(brief(masked(diagnostic.help)))}")
     return "\n".join(lines)

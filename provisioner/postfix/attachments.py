@@ -30,7 +30,7 @@ def escape(text: str) -> str:
 
 def check_ending(ending: str) -> str:
     """An ending without its dot, in lower case. Raises ValueError for what is none."""
-    plain = ending.strip().lstrip(".").lower()
+    plain = ending.lstrip(".").lower()
     if not _ENDING.fullmatch(plain):
         raise ValueError(f"{ending!r} is not the ending of a file name")
     return plain

@@ -143,4 +143,4 @@ def key_fault(key: str) -> str:
 
 def key_pattern(zone: str) -> str:
     """A regular expression for the key that stands before a zone, whatever it is."""
-    return rf"[A-Za-z0-9_-]+(?=\.{re.escape(zone.lower())}\b)"
+    return rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+(?=\.{re.escape(zone.lower())}\b)"

@@ -7,6 +7,7 @@ stand and end nothing. Rests on postconf(5), master(5), postmap(1).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ SPACE = " \t\n\v\f\r"
 LIST_SEPARATORS = ", \t\r\n"
 
 BOM = "\ufeff"
+
+#: What a parameter may be called.
+PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ final newline are read as Postfix reads them and reported in `MainCf.problems`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from provisioner.marks import Mark
 from provisioner.postfix import macros
 from provisioner.postfix.logical import (
     BOM,
+    PARAMETER,
     SPACE,
     Logical,
     balanced,
@@ -47,8 +47,6 @@ RAW = frozenset(
         "smtpd_reject_footer",
     }
 )
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +238,7 @@ def list_items(value: str) -> list[str]:
 
 def check_name(name: str) -> None:
     """Raise ValueError where `name` cannot name a parameter."""
-    if not _NAME.fullmatch(name):
+    if not PARAMETER.fullmatch(name):
         raise ValueError(
             f"{name!r} is no parameter name: letters, digits and _ (. : + @ - inside) make one"
         )

@@ -20,11 +20,13 @@ _STATIC = re.compile(r"\bstatic:(\{[^{}]*\}|[^\s,{}]+)")
 _INLINE = re.compile(r"\binline:(\{(?:[^{}]|\{[^{}]*\})*\})")
 _STATIC_LOGIN = re.compile(r"\bstatic:\{?\s*[^\s,{}:]+:[^\s,{}:]+\s*\}?(?=[\s,}]|$)")
 
-# Keys that DNSBL operators hand out as a label of the zone.
+# Texts come from hosts, and may be long: each expression looks at a character a bounded
+# number of times. Keys that DNSBL operators hand out as a label of the zone.
 _ZONE_KEY = re.compile(
-    r"[A-Za-z0-9_-]+(?=\.[a-z0-9-]+\.(?:dq\.spamhaus\.net|mail\.abusix\.zone)\b)", re.I
+    r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+(?=\.[a-z0-9-]+\.(?:dq\.spamhaus\.net|mail\.abusix\.zone)\b)",
+    re.I,
 )
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
 
 
 def mask_text(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from provisioner.postfix.logical import SPACE, Logical, balanced, is_encodable
+from provisioner.postfix.logical import PARAMETER, SPACE, Logical, balanced, is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,7 +181,7 @@ def check(service: Service) -> None:
         if not flag.startswith("-") or len(flag) < 2 or "o" in flag or not flag.isprintable():
             raise ValueError(f"{where}: {flag!r} is no option without a value")
     for name, value in service.options:
-        if not name or any(char in SPACE or char in "={}" for char in name):
+        if not PARAMETER.fullmatch(name):
             raise ValueError(f"{where}: {name!r} is no parameter name")
         _check_text(f"{where}: {name}", value)
     for place, argument in enumerate(service.arguments):

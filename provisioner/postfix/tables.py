@@ -223,6 +223,12 @@ def render(entries: Iterable[Entry], type: str = INDEXED) -> str:  # noqa: A002 
     return "\n".join(lines) + "\n"
 
 
+def check_path(path: str) -> None:
+    """Raise ValueError where main.cf could not name a table by that path."""
+    if any(char in " \t,{}" for char in path):
+        raise ValueError(f"{path!r}: blanks, commas and braces cannot stand in a table's path")
+
+
 def check_entry(entry: Entry, type: str = INDEXED) -> None:  # noqa: A002 - Postfix's own word
     """Raise ValueError where `entry` would not survive in a source of that type."""
     key, value = entry.key, entry.value
@@ -266,6 +272,8 @@ def render_aliases(entries: Iterable[Entry]) -> str:
     lines = [HEADER]
     for entry in entries:
         check_entry(entry)
+        if '"' in entry.key or "\\" in entry.key:
+            raise ValueError(f"key {entry.key!r}: quotes and \\ cannot stand in an alias")
         key = entry.key if _PLAIN_ALIAS.fullmatch(entry.key) else f'"{entry.key}"'
         lines.append(f"{key}: {entry.value}")
     return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from enum import StrEnum
@@ -27,6 +28,13 @@ from provisioner.resources.base import (
 )
 from provisioner.resources.observed import FileRequest, Observed, PathKind, PathState, Request
 from provisioner.secrets import MASK
+
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
+
+#: Somewhat less than Linux takes (PATH_MAX, NAME_MAX), in characters: a staged file has a
+#: longer name than its target.
+_LONGEST_PATH = 1000
+_LONGEST_NAME = 150
 
 
 class FileState(StrEnum):
@@ -56,6 +64,7 @@ class File(Resource):
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        check_attributes(self.attributes)
         if self.content and not self.content.endswith(b"\n"):
             object.__setattr__(self, "content", self.content + b"\n")
 
@@ -161,6 +170,17 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path!r} is not a clean absolute path")
     if printable(path) != path or "\t" in path:
         raise ValueError(f"{path!r} has control characters in it")
+    if "$" in path:
+        raise ValueError(f"{path!r}: to Postfix, a $ in a path begins the name of a parameter")
+    if len(path) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in parts):
+        raise ValueError(f"{path[:60]}… is longer than a path can be")
+
+
+def check_attributes(attributes: Attributes) -> None:
+    """Raises ValueError for what names no user or group."""
+    for what, name in (("user", attributes.owner), ("group", attributes.group)):
+        if name is not None and not _USER.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a {what}")
 
 
 def noun(kind: PathKind) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-from provisioner.postfix import restrictions, sensitive
+from provisioner.postfix import main_cf, restrictions, sensitive
 from provisioner.resources.base import Origin, Resource
 from provisioner.resources.observed import Observed
 from provisioner.resources.parameter import Parameter, with_real_types
@@ -86,6 +86,7 @@ class RestrictionEntry:
         found = restrictions.split(self.text)
         if len(found) != 1 or not found[0].name:
             raise ValueError(f"{self.text!r} is not one restriction; contribute each by itself")
+        main_cf.check_value(self.lists[0], self.text, fold=True)
         keyword = found[0].keyword
         if keyword and keyword.argument is not restrictions.Argument.NONE and not found[0].argument:
             raise ValueError(f"{self.text} lacks what belongs behind it ({keyword.argument})")

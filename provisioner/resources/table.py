@@ -27,6 +27,7 @@ from provisioner.resources.file import (
     attribute_changes,
     attribute_notes,
     before_of_path,
+    check_attributes,
     check_path,
     describe,
     noun,
@@ -72,6 +73,10 @@ class Table(Resource):
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        tables.check_path(self.path)
+        check_attributes(self.attributes)
+        if self.text is not None and "\0" in self.text:
+            raise ValueError(f"{self.path}: Postfix ignores what follows a NUL byte")
         self.content  # noqa: B018 - raises ValueError for entries no table can hold
 
     @property

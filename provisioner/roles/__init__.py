@@ -37,6 +37,7 @@ from provisioner.resources.strict import StrictMainCf
 from provisioner.resources.table import Table
 from provisioner.resources.unit import Unit
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
+from provisioner.roles.texts import in_patterns, one_line, word_list
 
 __all__ = [
     "CLIENT",
@@ -75,5 +76,8 @@ __all__ = [
     "StrictMainCf",
     "Table",
     "Unit",
+    "in_patterns",
+    "one_line",
     "verbatim",
+    "word_list",
 ]

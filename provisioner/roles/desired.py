@@ -155,7 +155,8 @@ def _found(
                 promised += _given(role, "tests", PolicyTest, options, context)
         except ValueError as error:
             # What a resource refuses to hold was read from the option last asked for.
-            wrong.append(Diagnostic(f"{role.name}: {error}", context.last_origin.mark))
+            place = context.last_origin.mark or find_mark(source, ())
+            wrong.append(Diagnostic(f"{role.name}: {_words(error)}", place))
         except InputError as error:
             wrong += error.diagnostics()
         except Exception as error:  # noqa: BLE001 - a user's module may raise anything
@@ -174,6 +175,14 @@ def _found(
     if wrong:
         raise InputError.of(wrong)
     return found
+
+
+def _words(error: ValueError) -> str:
+    """What a resource refuses, in words."""
+    if isinstance(error, UnicodeEncodeError):
+        character = ord(error.object[error.start])
+        return f"half of a surrogate pair (U+{character:04X}) is no text that a file can hold"
+    return str(error)
 
 
 def _given(

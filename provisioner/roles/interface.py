@@ -98,8 +98,8 @@ class HostContext:
         """
         try:
             return self.read(name)
-        except OSError as error:
-            why = error.strerror or str(error)
+        except (OSError, ValueError) as error:  # ValueError: NUL, or no text, in the name
+            why = getattr(error, "strerror", None) or "that is no name of a file"
             raise self.error(
                 f"{name} cannot be read: {why}",
                 *path,

@@ -30,6 +30,9 @@ from provisioner.roles import (
     RoleOptions,
     Stage,
     Table,
+    in_patterns,
+    one_line,
+    word_list,
 )
 
 TableType = Literal[
@@ -289,12 +292,15 @@ def _own_domains(options: Options, host: HostContext) -> Iterator[Contribution]:
         raise host.error(
             fault or f"{own.reply!r} accepts", "own_domains_from_outside", "reply", help=advice
         )
+    host.origin("own_domains_from_outside", "reply")
+    reply = in_patterns(own.reply)
     origin = host.origin("own_domains_from_outside")
+    word_list(one_line(each) for each in (*domains, *own.except_))
     path = f"{options.directory}/own_domains"
     below = r"(.*\.)?" if own.match == "subdomains" else ""
     lines = [
         *(f"/^{'' if '@' in e else '(.*)@'}{escape(e)}$/ DUNNO" for e in own.except_),
-        *(f"/@{below}{escape(domain)}$/ {own.reply}" for domain in domains),
+        *(f"/@{below}{escape(domain)}$/ {reply}" for domain in domains),
     ]
     text = "".join(f"{line}\n" for line in (tables.HEADER, *lines))
     # A pattern, as an indexed key would cover the domains below it as well.

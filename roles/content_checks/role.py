@@ -17,6 +17,7 @@ from provisioner.roles import (
     Parameter,
     RoleOptions,
     Table,
+    in_patterns,
 )
 
 
@@ -143,7 +144,9 @@ def _attachments(options: Options, host: HostContext) -> list[str]:
     found = attachments.patterns(options.reject_attachments)
     action = "WARN" if options.mode is Mode.TRIAL else "REJECT"
     endings = ", ".join(options.reject_attachments)
+    host.origin("attachment_reply")
+    reply = in_patterns(options.attachment_reply)
     return [
         f"# Attachments whose names end in {endings}",
-        *(f"/{pattern}/ {action} {options.attachment_reply}" for pattern in found),
+        *(f"/{pattern}/ {action} {reply}" for pattern in found),
     ]

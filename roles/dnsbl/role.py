@@ -180,8 +180,8 @@ def _wanted(
     fault = dnsbl.name_fault(zone)
     if fault:
         raise host.error(fault, *path)
-    key = entry.key.get_secret_value() if entry.key else ""
-    if key and dnsbl.key_fault(key):
+    key = entry.key.get_secret_value() if entry.key is not None else ""
+    if entry.key is not None and dnsbl.key_fault(key):
         raise host.error(f"{zone}: {dnsbl.key_fault(key)}", *path)
     chosen = entry.filter or (inline_filter if equals else None)
     about = dnsbl.known(zone)

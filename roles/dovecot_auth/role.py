@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from provisioner.roles import (
@@ -33,6 +34,8 @@ class Options(RoleOptions):
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for index, package in enumerate(options.packages):
         yield Package(host.origin("packages", index), package)
+    if not re.fullmatch(r"/[A-Za-z0-9_./-]+", options.socket):
+        raise host.error(f"{options.socket!r} is no path of a socket", "socket")
     yield File(
         host.origin("file"),
         options.file,

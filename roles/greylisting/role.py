@@ -23,6 +23,7 @@ from provisioner.roles import (
     RoleOptions,
     Stage,
     Unit,
+    one_line,
 )
 
 
@@ -109,7 +110,7 @@ class Options(RoleOptions):
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     if options.mode is Mode.DISABLED:
         return
-    if options.refresh and options.clients_file:
+    if options.refresh and options.clients_file is not None:
         raise host.error("give refresh or clients_file, not both", "clients_file")
     yield Package(host.origin("package"), options.package)
     yield from _settings(options, host)
@@ -130,11 +131,11 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
 
 def _settings(options: Options, host: HostContext) -> Iterator[Contribution]:
     kind, _, address = options.endpoint.partition(":")
-    if kind == "inet" and re.fullmatch(r"[\w.:\[\]-]+:\d+", address):
+    if kind == "inet" and re.fullmatch(r"[A-Za-z0-9_.:\[\]-]+:[0-9]+", address):
         listen = f"--inet={address}"
-    elif kind == "unix" and address and not address.startswith("/"):
+    elif kind == "unix" and re.fullmatch(r"[A-Za-z0-9_.-][A-Za-z0-9_./-]*", address):
         listen = f"--unix=/var/spool/postfix/{address}"
-    elif kind == "unix":
+    elif kind == "unix" and address.startswith("/"):
         raise host.error(
             f"a chrooted smtpd does not find {options.endpoint}",
             "endpoint",
@@ -152,7 +153,8 @@ def _settings(options: Options, host: HostContext) -> Iterator[Contribution]:
     ]
     content = f'{HEADER}\nPOSTGREY_OPTS="{" ".join(words)}"\n'
     if options.text is not None:
-        if set('"\\$`\n') & set(options.text):
+        host.origin("text")
+        if set('"\\$`') & set(one_line(options.text)):
             raise host.error("quotes, \\, $ and ` cannot stand here", "text")
         content += f'POSTGREY_TEXT="{options.text}"\n'
     yield File(
@@ -176,7 +178,7 @@ def _lists(options: Options, host: HostContext) -> Iterator[Contribution]:
             _check_line(entry, host, option, index)
         lines = "".join(f"{entry}\n" for entry in entries)
         yield _list(options, option, f"{option}.local", f"{HEADER}\n{lines}", host)
-    if options.clients_file:
+    if options.clients_file is not None:
         text = host.file(options.clients_file, "clients_file").decode("utf-8", "replace")
         _check_distributed(text, host)
         yield _list(options, "clients_file", "whitelist_clients", text, host)
@@ -194,7 +196,7 @@ def _list(options: Options, option: str, name: str, text: str, host: HostContext
 
 def _check_line(entry: str, host: HostContext, *path: str | int) -> None:
     """A bad pattern would end postgrey; a blank in an entry makes it match nothing."""
-    if entry.startswith("/") and entry.endswith("/") and len(entry) > 2:
+    if re.fullmatch(r"/.+/", entry) and entry.isprintable():
         try:
             re.compile(entry[1:-1])
         except re.error as error:
@@ -217,6 +219,9 @@ def _check_distributed(text: str, host: HostContext) -> None:
 
 def _job(options: Options, refresh: Refresh, host: HostContext) -> File:
     name = "postgrey-whitelist"
+    for index, anchor in enumerate(refresh.anchors):
+        host.origin("refresh", "anchors", index)
+        one_line(anchor)
     return File(
         host.origin("refresh"),
         # run-parts ignores names with dots.

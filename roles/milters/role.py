@@ -88,7 +88,7 @@ def _word(given: str | Milter, host: HostContext, *path: str | int) -> str:
             help="have the milter listen below the queue directory and give the path from "
             "there: unix:opendkim/opendkim.sock",
         )
-    if not re.fullmatch(r"inet:[\w.:\[\]-]+:\d+|unix:[\w./-]+", endpoint):
+    if not re.fullmatch(r"inet:[A-Za-z0-9_.:\[\]-]+:[0-9]+|unix:[A-Za-z0-9_./-]+", endpoint):
         raise host.error(f"{endpoint} is no endpoint", *path, help="write inet:127.0.0.1:8891")
     settings = {
         "default_action": milter.default_action,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -27,10 +28,13 @@ from provisioner.roles import (
     StrictMainCf,
     Table,
     Unit,
+    word_list,
 )
 
 Value = str | bool | int | list[str]
 Flag = Literal["y", "n", "-"]
+#: What every host is a destination for, besides its domains.
+_ITSELF = ("$myhostname", "localhost")
 
 
 class ServiceOptions(RoleOptions):
@@ -287,8 +291,8 @@ def _table(path: str, given: TableOptions, host: HostContext) -> Table:
 
 def _relay(relay: RelayOptions, directory: str, host: HostContext) -> Iterator[Contribution]:
     if relay.domains:
-        domains = ", ".join(relay.domains)
-        yield Parameter(host.origin("relay", "domains"), "relay_domains", domains, fold=True)
+        origin = host.origin("relay", "domains")
+        yield Parameter(origin, "relay_domains", word_list(relay.domains), fold=True)
     if relay.transport:
         origin = host.origin("relay", "transport")
         path = f"{directory}/transport"
@@ -326,24 +330,27 @@ def _relayhost(
 ) -> Iterator[Contribution]:
     origin = host.origin("relayhost")
     port = f":{relayhost.port}" if relayhost.port else ""
-    where = f"[{relayhost.host.strip('[]')}]{port}"
+    name = re.fullmatch(r"\[([A-Za-z0-9_.:-]+)\]|([A-Za-z0-9_.:-]+)", relayhost.host)
+    if name is None:
+        raise host.error(f"{relayhost.host!r} is no name or address", "relayhost", "host")
+    where = f"[{name[1] or name[2]}]{port}"
     yield Parameter(origin, "relayhost", where)
     if (relayhost.user is None) is not (relayhost.password is None):
         raise host.error("user and password belong together", "relayhost")
-    level = relayhost.tls or ("encrypt" if relayhost.user else None)
-    if level:
+    if level := relayhost.tls or ("encrypt" if relayhost.user else None):
         yield Parameter(origin, "smtp_tls_security_level", level)
     if relayhost.port == 465:
         yield Parameter(origin, "smtp_tls_wrappermode", "yes")
     if relayhost.user is None or relayhost.password is None:
         return
+    if ":" in relayhost.user:
+        raise host.error("a colon ends the user's name", "relayhost", "user")
     path = f"{directory}/relay_credentials"
-    credentials = f"{relayhost.user}:{relayhost.password.get_secret_value()}"
     yield Table(
         origin,
         path,
         "indexed",
-        (Entry(where, credentials),),
+        (Entry(where, f"{relayhost.user}:{relayhost.password.get_secret_value()}"),),
         # smtp(8) opens it before it gives up root's rights.
         attributes=Attributes("root", "root", 0o600),
         secret=True,
@@ -369,19 +376,17 @@ def _aliases(
 
 
 def _certificate(tls: Certificate, host: HostContext) -> Iterator[Contribution]:
-    if tls.key_file and tls.key_text:
+    if tls.key_file is not None and tls.key_text is not None:
         raise host.error("give key_file or key_text, not both", "tls")
     content: dict[str, bytes | None] = {"certificate": None, "key": None}
-    if tls.certificate_file:
+    if tls.certificate_file is not None:
         content["certificate"] = host.file(tls.certificate_file, "tls", "certificate_file")
-    if tls.key_file:
+    if tls.key_file is not None:
         content["key"] = host.file(tls.key_file, "tls", "key_file")
-    if tls.key_text:
+    if tls.key_text is not None:
         content["key"] = tls.key_text.get_secret_value().encode()
-    for option, parameter in (
-        ("certificate", "smtpd_tls_cert_file"),
-        ("key", "smtpd_tls_key_file"),
-    ):
+    parameters = {"certificate": "smtpd_tls_cert_file", "key": "smtpd_tls_key_file"}
+    for option, parameter in parameters.items():
         origin = host.origin("tls", option)
         path: str = getattr(tls, option)
         data = content[option]
@@ -391,11 +396,7 @@ def _certificate(tls: Certificate, host: HostContext) -> Iterator[Contribution]:
             yield Requirement(origin, path, why, watch=True)
             continue
         secret = option == "key"
-        yield File(
-            origin,
-            path.rpartition("/")[0],
-            FileState.DIRECTORY,
-        )
+        yield File(origin, path.rpartition("/")[0], FileState.DIRECTORY)
         yield File(
             origin,
             path,
@@ -408,14 +409,14 @@ def _certificate(tls: Certificate, host: HostContext) -> Iterator[Contribution]:
 
 def _parameters(options: Options, host: HostContext) -> Iterator[Parameter]:
     mail = host.mail
-    if mail.hostname:
-        yield Parameter(host.mail_origin("hostname"), "myhostname", mail.hostname)
-    if mail.domains:
-        domains = ", ".join(["$myhostname", "localhost", *mail.domains])
-        yield Parameter(host.mail_origin("domains"), "mydestination", domains, fold=True)
-    if mail.networks:
-        networks = ", ".join(mail.networks)
-        yield Parameter(host.mail_origin("networks"), "mynetworks", networks, fold=True)
+    for option, parameter, words in (
+        ("hostname", "myhostname", [] if mail.hostname is None else [mail.hostname]),
+        ("domains", "mydestination", mail.domains and [*_ITSELF, *mail.domains]),
+        ("networks", "mynetworks", mail.networks),
+    ):
+        if words:
+            origin = host.mail_origin(option)
+            yield Parameter(origin, parameter, word_list(words), fold=option != "hostname")
     for name, value in options.parameters.items():
         if name in options.absent:
             raise host.error(f"{name} is both set and absent", "parameters", name)
@@ -444,7 +445,6 @@ def _service(name: str, kind: str, wanted: ServiceOptions) -> Service:
 def _key(key: str, host: HostContext, *path: str | int) -> tuple[str, str]:
     name, slash, kind = key.rpartition("/")
     if not slash or not name or not kind:
-        raise host.error(
-            f"{key!r} does not name a service", *path, help="write name/type, as in smtp/inet"
-        )
+        advice = "write name/type, as in smtp/inet"
+        raise host.error(f"{key!r} does not name a service", *path, help=advice)
     return name, kind

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from provisioner.postfix import dnsbl, tables
+from provisioner.postfix import access, dnsbl, tables
 from provisioner.postfix.master_cf import Service
 from provisioner.roles import (
     HOST_CHROOT,
@@ -146,6 +146,10 @@ def _services(options: Options, host: HostContext) -> Iterator[Contribution]:
 def _access(options: Options, host: HostContext) -> Iterator[Contribution]:
     lists = ["permit_mynetworks"]
     if options.access:
+        for network in options.access:
+            fault, advice = access.key_fault(network, "cidr", "client")
+            if fault:
+                raise host.error(fault, "access", network, help=advice)
         path = f"{options.directory}/postscreen_access"
         lines = "".join(f"{network} {action}\n" for network, action in options.access.items())
         origin = host.origin("access")
@@ -174,10 +178,10 @@ def _site(given: Site, index: int, keyed: dict[str, str], host: HostContext) -> 
             help=f"look them up at the list's site and write {{zone: {zone}, filter: 127.0.0.2}}",
         )
     fault = dnsbl.name_fault(zone) or dnsbl.filter_fault(chosen)
-    key = given.key.get_secret_value() if given.key else ""
-    if about and about.key and not key:
+    key = given.key.get_secret_value() if given.key is not None else ""
+    if about and about.key and given.key is None:
         fault = f"{zone} needs the subscriber's key"
-    if key:
+    if given.key is not None:
         fault = fault or dnsbl.key_fault(key)
         keyed[f"{key}.{zone}".lower()] = zone
     if fault:

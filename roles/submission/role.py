@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -19,6 +20,8 @@ from provisioner.roles import (
     Parameter,
     Requirement,
     RoleOptions,
+    one_line,
+    word_list,
 )
 
 #: Where relative sockets are (`queue_directory`).
@@ -117,7 +120,8 @@ class Options(RoleOptions):
 
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     yield Parameter(host.origin("sasl", "type"), "smtpd_sasl_type", options.sasl.type)
-    yield Parameter(host.origin("sasl", "path"), "smtpd_sasl_path", options.sasl.path)
+    origin = host.origin("sasl", "path")
+    yield Parameter(origin, "smtpd_sasl_path", word_list([options.sasl.path]))
     yield Parameter(
         host.origin("auth_on_smtp"),
         "smtpd_sasl_auth_enable",
@@ -129,7 +133,7 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         ("key", "smtpd_tls_key_file"),
     ):
         path = getattr(options.tls, option)
-        if path:
+        if path is not None:
             origin = host.origin("tls", option)
             yield Parameter(origin, parameter, path)
             why = f"{parameter} names it; without it no client can log in"
@@ -156,10 +160,15 @@ def _password_check(options: Options, host: HostContext) -> Iterator[Contributio
             why = "Dovecot's auth socket; without it the services die at the first client"
             yield Requirement(host.origin("sasl", "path"), socket, why)
     elif sasl.cyrus_conf:
+        origin = host.origin("sasl", "cyrus_conf")
+        for name, value in sasl.cyrus_conf.items():
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+                raise host.error(f"{name!r} is no setting", "sasl", "cyrus_conf", name)
+            one_line(value)
         lines = "".join(f"{name}: {value}\n" for name, value in sasl.cyrus_conf.items())
         path = f"{sasl.cyrus_directory}/{sasl.path}.conf"
         yield File(
-            host.origin("sasl", "cyrus_conf"),
+            origin,
             path,
             content=f"{HEADER}\n{lines}".encode(),
             attributes=Attributes("root", "root", 0o644),
