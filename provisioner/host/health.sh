@@ -112,7 +112,7 @@ health_endpoint() {
       host=${host%:*}
       command -v bash >/dev/null || return 0
       timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "${host:-127.0.0.1}" "$port" 2>/dev/null 9>&- ;;
-  esac || stop failed "the policy service $1 does not answer, and every mail would wait for it"
+  esac || stop failed "$1 does not answer, and every mail would wait for it"
 }
 
 # mail_log: the file that Postfix logs to, if it is one.

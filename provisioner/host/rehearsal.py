@@ -120,6 +120,8 @@ def _test_line(test: PolicyTest) -> str:
         ("sender", said.sender),
         ("message", said.message),
         ("until", said.until),
+        ("policy", said.policy or None),
+        ("milter", said.milter or None),
         ("text", expect.text),
         *(("to", each) for each in said.recipients),
         *(("command", each) for each in said.commands),

@@ -48,13 +48,14 @@ def declared(before: str | None, after: str | None) -> tuple[Listener, ...]:
 def asked(
     before: tuple[str | None, str | None], after: tuple[str | None, str | None]
 ) -> tuple[str, ...]:
-    """The policy servers that the settings `after` name and those `before` did not.
+    """The policy servers and milters that the settings `after` name and those `before` did not.
 
     Both are (main.cf, master.cf) texts. Endpoints as Postfix writes them (`inet:host:port`,
-    `unix:path`); one with a `default_action` of its own may be away and is left out.
+    `unix:path`); those that Postfix is told to do without, should they be away, are left out.
     """
-    known = set(_policy_servers(*before))
-    return tuple(dict.fromkeys(each for each in _policy_servers(*after) if each not in known))
+    known = {*_policy_servers(*before), *_milters(*before)}
+    found = [*_policy_servers(*after), *_milters(*after)]
+    return tuple(dict.fromkeys(each for each in found if each not in known))
 
 
 _POLICY = re.compile(r"check_policy_service[\s,]+(?:\{([^}]*)\}|([^\s,{}]+))")
@@ -68,6 +69,27 @@ def _policy_servers(main: str | None, master: str | None) -> Iterator[str]:
         words = (match[1] or match[2]).replace(",", " ").split()
         if words and not any(word.startswith("default_action") for word in words[1:]):
             yield words[0]
+
+
+_MILTERS = ("smtpd_milters", "non_smtpd_milters")
+_MILTER = re.compile(r"\{([^}]*)\}|([^\s,{}]+)")
+#: What `milter_default_action` may be where mail goes on without the milter (MILTER_README).
+_WITHOUT_IT = ("accept", "quarantine")
+
+
+def _milters(main: str | None, master: str | None) -> Iterator[str]:
+    settings = {n: e.value for n, e in main_cf.parse(main or "").parameters.items()}
+    services = master_cf.parse(master or "").services.values()
+    for each in (settings, *({**settings, **s.settings} for s in services)):
+        for match in _MILTER.finditer(" ".join(each.get(name, "") for name in _MILTERS)):
+            words = (match[1] or match[2]).replace(",", " ").split()
+            own = [
+                word.partition("=")[2] for word in words[1:] if word.startswith("default_action")
+            ]
+            action = own[0] if own else each.get("milter_default_action", "tempfail")
+            if words and "$" not in words[0] and action not in _WITHOUT_IT:
+                # Sendmail's spelling of an address puts the port first.
+                yield re.sub(r"^inet:([^@:]+)@(.+)$", r"inet:\2:\1", words[0])
 
 
 def _port(name: str) -> str:

@@ -48,6 +48,11 @@ class Conversation:
     or its port. `helo` None: the client says neither EHLO nor HELO. `commands`, where there are
     any, are said after HELO in place of a mail (`VRFY root`). `message` is sent whole only
     where `until` is MESSAGE; with DATA the connection is dropped after the 354.
+
+    `policy` is what the stand-ins of policy services answer, an action of access(5)
+    (`DEFER_IF_PERMIT Greylisted`); empty: they have no opinion. `milter` is what those of
+    milters answer, and when: `rcpt reject`, `mail tempfail`, `message 550 5.7.1 Not this`
+    (at connect, helo, mail, rcpt or message); empty: they let it pass.
     """
 
     service: str = "smtp"
@@ -58,6 +63,8 @@ class Conversation:
     message: bytes = b""
     commands: tuple[str, ...] = ()
     until: Stage = Stage.DATA
+    policy: str = ""
+    milter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,6 +232,27 @@ def test_offers_names_and_what_was_asked(box: Sandbox) -> None:
     ]  # fmt: skip
 
 
+def test_stand_ins_answer_what_a_test_says(box: Sandbox) -> None:
+    greylisted = case("policy", "450", policy="DEFER_IF_PERMIT 4.2.0 Greylisted, see our site")
+    found = verify(
+        box,
+        greylisted,
+        case("own words", expect=Expectation(("550",), "not this one"),
+             milter="rcpt 550 5.7.1 not this one"),
+        case("milter", "451", milter="mail tempfail"),
+        case("message", "550", milter="message reject", **message("Subject: x\n\nx\n")),
+        case("none of that", "354"),
+    )  # fmt: skip
+    assert found["policy"].decision == Decision(
+        "check_policy_service unix:private/policy",
+        "unix:private/policy",
+        action="DEFER_IF_PERMIT 4.2.0 Greylisted, see our site",
+    )
+    assert {found[name].decision for name in ("own words", "milter", "message")} == {
+        Decision("smtpd_milters")
+    }
+
+
 def test_what_was_not_expected_is_named(box: Sandbox) -> None:
     wrong = Expectation(
         ("5xx",), "no such words", offers=("AUTH",), lacks=("STARTTLS",), asks=("x",)

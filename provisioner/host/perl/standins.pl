@@ -100,7 +100,8 @@ sub answer {
             my $port = $asked{client_port} // 0;
             print $notes main::report($port, endpoint => $peer->{endpoint},
                 map { $_ => $asked{$_} } grep { length $asked{$_} } sort keys %asked);
-            print $handle 'action=' . ($answers->{$port}{policy} // 'DUNNO') . "\n\n";
+            my ($action) = ($answers->{$port}{policy} // 'DUNNO') =~ /^(.*)/;
+            print $handle "action=$action\n\n";
         }
     } elsif ($peer->{kind} eq 'milter') {
         while (length $peer->{rest} >= 5) {

@@ -36,7 +36,7 @@ sub trace_smtpd {
         my $it = pop @$stack || { name => $1 };
         $one->{refused} ||= $it if $2 == 2;
         $one->{accepted} = $it if $2 == 1;
-    } elsif ($said =~ /^check_table_result: (\{.*?\}|\S+) (.*) (policy query|\S+)$/) {
+    } elsif ($said =~ /^check_table_result: (\{.*?\}|\S+) (.*?) (policy query|\S+)$/) {
         my ($table, $action, $key) = ($1, $2, $3);
         my $it = $stack->[-1] or return;
         my ($socket) = $table =~ m{unix:(private/rehearsal-\d+)};

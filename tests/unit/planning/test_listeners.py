@@ -58,3 +58,16 @@ def test_policy_server_that_may_be_away_is_not_asked_for() -> None:
         " check_policy_service { inet:127.0.0.1:10023, default_action=DUNNO }\n"
     )
     assert asked((None, None), (text, None)) == ()
+
+
+def test_milters_are_asked_for_unless_mail_goes_on_without_them() -> None:
+    text = (
+        "smtpd_milters = inet:localhost:8891, { unix:opendkim.sock, default_action=accept }\n"
+        "non_smtpd_milters = $smtpd_milters\n"
+    )
+    assert asked((None, SMTP), (text, SMTP)) == ("inet:localhost:8891",)
+    assert asked((text, SMTP), (text + "myhostname = x\n", SMTP)) == ()
+    harmless = text + "milter_default_action = accept\n"
+    assert asked((None, SMTP), (harmless, SMTP)) == ()
+    own = SMTP + "  -o smtpd_milters=inet:11332@127.0.0.1\n"
+    assert asked((None, SMTP), (None, own)) == ("inet:127.0.0.1:11332",)
