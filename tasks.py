@@ -108,6 +108,15 @@ def faults(
     c.run(f"{PYTHON} tests/faults/run.py {shlex.join(words)}", pty=False)
 
 
+@task(help={"hosts": "how many hosts", "groups": "in how many groups", "repeat": "repetitions"})
+def bench_inventory(c: Context, hosts: int = 10_000, groups: int = 200, repeat: int = 5) -> None:
+    """Time reading a large inventory, INI and YAML, against ansible-inventory."""
+    c.run(
+        f"{PYTHON} bench/inventory.py --hosts {hosts} --groups {groups} --repeat {repeat}",
+        pty=False,
+    )
+
+
 @task(help={"check": "only say whether the generated pages are up to date"})
 def docs(c: Context, check: bool = False) -> None:
     """Generate the reference pages of roles and commands."""

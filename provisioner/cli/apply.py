@@ -167,14 +167,16 @@ def _saved(saved: SavedPlan, workspace: Workspace) -> list[Outcome]:
     """Saved plans as outcomes of planning: pending where the inventory still wants what it
     wanted, stale where it does not."""
     from provisioner.fleet.outcome import Outcome, Status
+    from provisioner.planning import planfile
 
     planned: list[Outcome] = []
     for host, entry in saved.hosts.items():
         desired = workspace.desired.get(host)
         if desired is None and workspace.limited:
             continue
-        if desired is not None and desired.digest == entry.plan.desired_digest:
-            planned.append(Outcome(host, Status.PENDING, entry.plan))
+        found = planfile.opened(entry, desired) if desired else None
+        if desired and found and desired.digest == found.plan.desired_digest:
+            planned.append(Outcome(host, Status.PENDING, found.plan))
             continue
         cause = "wants something else by now" if desired else "has no such host any more"
         error = Stale(host, "plan", f"the inventory {cause}", help="plan again")

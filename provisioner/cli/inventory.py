@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +150,9 @@ def _warn(found: Iterable[Diagnostic]) -> None:
 
 
 def _print_json(value: Any) -> None:
-    _print(json.dumps(value, indent=4, sort_keys=True, ensure_ascii=False))
+    from provisioner.inventory.jsontext import pretty
+
+    _print(pretty(value))
 
 
 def _print(text: str) -> None:

@@ -87,7 +87,9 @@ def _save(out: Path, outcomes: Sequence[Outcome], workspace: Workspace, prune: b
         if each.plan and not each.error and not each.plan.empty
     }
     desired = next(iter(workspace.desired.values()))
-    text = planfile.dump(planfile.SavedPlan(hosts, desired.inventory, prune))
+    text = planfile.dump(
+        planfile.SavedPlan(hosts, desired.inventory, prune), workspace.desired, os.urandom
+    )
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

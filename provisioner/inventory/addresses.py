@@ -66,6 +66,8 @@ def expand(pattern: str) -> tuple[list[str], int | None]:
     letters, `[1:9:2]` steps; several ranges multiply. Raises ValueError with what is
     wrong with the range.
     """
+    if ":" not in pattern and "[" not in pattern:
+        return [pattern], None
     split = split_port(pattern)
     name, port = split if split else (pattern, None)
     hosts = [name]

@@ -12,6 +12,7 @@ from typing import Any
 
 from provisioner.diagnostics import Diagnostic, Severity, printable
 from provisioner.errors import InputError
+from provisioner.inventory.yamlfile import overlay
 from provisioner.marks import Map, Mark
 
 PRIORITY_VARIABLE = "ansible_group_priority"
@@ -145,10 +146,7 @@ class Builder:
                     host, key, value, variables.marks.get(key), variables.key_marks.get(key)
                 )
             return
-        target = self.hosts[host].vars
-        target.update(variables)
-        target.marks.update(variables.marks)
-        target.key_marks.update(variables.key_marks)
+        overlay(self.hosts[host].vars, variables)
 
     def finish(self) -> None:
         """Apply the rules for the whole. Raises InputError: `all` inside another group."""

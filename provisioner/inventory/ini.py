@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import re
-import shlex
-import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import nearest, printable
 from provisioner.errors import InputError
 from provisioner.inventory.addresses import expand
-from provisioner.inventory.values import MAX_NUMBER_BITS, UnsafeText
-from provisioner.marks import Map, Mark, Seq
+from provisioner.inventory.iniwords import typed, words
+from provisioner.marks import Map, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from provisioner.inventory.build import Builder, GroupDraft
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _GROUP_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
-_PLAIN_WORD = re.compile(r"[^ \t\r\n]+")
 #: How `surrogateescape` spells bytes that are no UTF-8.
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
-#: Names and addresses: Python would see an expression or nothing in them, never a literal.
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./@:-]{0,200}|[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}")
-_NAMED_LITERALS = ("True", "False", "None")
-_SMALL_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
-#: With none of these in a line, words are what stands between blanks.
-_NEEDS_SHLEX = frozenset("\"'\\#")
 _KINDS = ("hosts", "children", "vars")
 
 
@@ -59,15 +46,16 @@ def read_ini(data: bytes, file: str, builder: Builder) -> None:
     if text.startswith("\ufeff"):
         builder.warn("a byte order mark stands here", Mark(file, 1, 1), "save without BOM")
         text = text[1:]
-    reader = _IniReader(file, builder)
+    reader = _IniReader(file, builder, ascii_only=text.isascii())
     for number, line in enumerate(text.splitlines(), 1):
         reader.read(number, line)
     reader.finish()
 
 
 class _IniReader:
-    def __init__(self, file: str, builder: Builder) -> None:
+    def __init__(self, file: str, builder: Builder, *, ascii_only: bool) -> None:
         self.file = file
+        self.ascii_only = ascii_only
         self.builder = builder
         self.group = builder.groups["ungrouped"]
         self.kind = "hosts"
@@ -79,14 +67,14 @@ class _IniReader:
             return
         offset = raw.index(line[0]) + 1
         mark = Mark(self.file, number, offset)
-        undecodable = None if line.isascii() else _NOT_UTF8.search(line)
+        undecodable = None if self.ascii_only else _NOT_UTF8.search(line)
         if undecodable:
             raise InputError(
                 f"byte 0x{ord(undecodable[0]) - 0xDC00:02x} is not UTF-8",
                 mark=Mark(self.file, number, offset + undecodable.start()),
                 help="save the file in UTF-8",
             )
-        section = _SECTION.fullmatch(line)
+        section = _SECTION.fullmatch(line) if line[0] == "[" else None
         if section:
             self._section(section[1], section[2] or "hosts", mark)
         elif line.startswith("[") and line.endswith("]"):
@@ -130,12 +118,12 @@ class _IniReader:
                 self._adopt(parent.name)
 
     def _host_line(self, line: str, mark: Mark) -> None:
-        words = list(_words(line, mark))
-        pattern, place = words[0]
-        names, port = self._expand(pattern, place)
-        variables = Map(mark=place)
-        for word, at in words[1:]:
+        (pattern, _), *assignments = words(line, mark)
+        names, port = self._expand(pattern, mark)
+        variables = Map(mark=mark)
+        for word, column in assignments:
             key, equals, text = word.partition("=")
+            at = Mark(mark.file, mark.line, column)
             if not equals:
                 raise InputError(
                     f'"{printable(word)}" is no key=value',
@@ -148,12 +136,13 @@ class _IniReader:
                     at,
                     "remove one of them",
                 )
-            value_mark = Mark(at.file, at.line, at.column + len(key) + 1)
+            value_mark = Mark(mark.file, mark.line, column + len(key) + 1)
             variables[key] = typed(text, value_mark)
             variables.marks[key], variables.key_marks[key] = value_mark, at
         for name in names:
-            self.builder.add_host(name, self.group, place, port)
-            self.builder.set_variables(name, variables)
+            self.builder.add_host(name, self.group, mark, port)
+            if variables:
+                self.builder.set_variables(name, variables)
 
     def _expand(self, pattern: str, mark: Mark) -> tuple[list[str], int | None]:
         try:
@@ -230,70 +219,3 @@ class _IniReader:
                 mark=entry.mark,
                 help=f'did you mean "{guess}"?' if guess else f"add a section [{name}]",
             )
-
-
-def _words(line: str, mark: Mark) -> Iterator[tuple[str, Mark]]:
-    """The words of a host line, each with its place, quotes and comments as in a shell."""
-    if _NEEDS_SHLEX.isdisjoint(line):
-        for found in _PLAIN_WORD.finditer(line):
-            yield found[0], Mark(mark.file, mark.line, mark.column + found.start())
-        return
-    source = io.StringIO(line)
-    lexer = shlex.shlex(source, posix=True)
-    lexer.whitespace_split = True
-    while True:
-        start = source.tell()
-        start += len(line[start:]) - len(line[start:].lstrip(" \t\r\n"))
-        place = Mark(mark.file, mark.line, mark.column + start)
-        try:
-            word = lexer.get_token()
-        except ValueError as error:
-            raise InputError(
-                f"the line cannot be split into words: {str(error).lower()}",
-                mark=place,
-                help='close the quote, or write "..." around a value with a quote in it',
-            ) from None
-        if word is None:
-            return
-        yield word, place
-
-
-def typed(text: str, mark: Mark) -> Any:
-    """The value that `text` stands for: a Python literal if it is one, itself otherwise."""
-    # Asking Python's parser is what costs most in a large inventory; these need no asking.
-    if _WORD.fullmatch(text) and text not in _NAMED_LITERALS:
-        return text
-    if _SMALL_NUMBER.fullmatch(text):
-        return int(text)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    except (TypeError, MemoryError, RecursionError) as error:
-        raise InputError(
-            f"the value cannot be read: {str(error) or type(error).__name__}",
-            mark=mark,
-            help="quote the value",
-        ) from None
-    return _plain(value, mark)
-
-
-def _plain(value: Any, mark: Mark) -> Any:
-    """A literal's value in the types that variables have."""
-    if isinstance(value, (list, tuple)):
-        return Seq([_plain(item, mark) for item in value], mark=mark, marks=[mark] * len(value))
-    if isinstance(value, set):
-        return _plain(sorted(value, key=repr), mark)
-    if isinstance(value, dict):
-        places = dict.fromkeys(value, mark)
-        items = {key: _plain(item, mark) for key, item in value.items()}
-        return Map(items, mark=mark, marks=places, key_marks=places)
-    if isinstance(value, bytes):
-        return UnsafeText(value.decode("utf-8", "replace"))  # Ansible's reading of b'...'
-    if isinstance(value, int) and value.bit_length() > MAX_NUMBER_BITS:
-        raise InputError("the number is too large", mark=mark, help="quote the value")
-    if value is ...:
-        return "..."
-    return str(value) if isinstance(value, complex) else value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioner.diagnostics import Diagnostic, Severity
 from provisioner.errors import InputError
 from provisioner.inventory.addresses import split_port
 from provisioner.inventory.build import Builder
@@ -19,12 +20,13 @@ from provisioner.inventory.readfile import VAULT_HEADER, decode, read_bytes
 from provisioner.inventory.script import is_program, read_program
 from provisioner.inventory.varsfiles import VarsFiles
 from provisioner.inventory.vault import Vault
-from provisioner.inventory.yamlgroups import read_yaml_groups
+from provisioner.inventory.yamlgroups import is_plugin, read_yaml_groups
 from provisioner.marks import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from provisioner.diagnostics import Diagnostic
     from provisioner.inventory.yamlfile import Document
 
 #: Names that are no inventories in a directory of inventories.
@@ -35,6 +37,11 @@ _IGNORED = re.compile(
 #: Files of other programs that look like INI or YAML at a glance.
 _FOREIGN = frozenset({"Makefile", "GNUmakefile", "pytest.ini", "tox.ini", "mypy.ini"})
 _YAML_EXTENSIONS = (".yml", ".yaml", ".json")
+_MOVE = "move it out of the directory, or end its name in .txt or .md"
+#: Files that are made into others, or are programs: where they cannot be read, nobody meant them.
+_RAW_MATERIAL = re.compile(
+    r"\.(?:conf|dist|example|j2|jinja2?|php|pl|py|rb|repo|sample|sh|template|tpl|xml)$"
+)
 
 
 def load_inventory(
@@ -49,6 +56,23 @@ def load_inventory(
     are left out with a warning. Raises InputError with all that is wrong: the first fault
     of each inventory file, every fault of files of variables.
     """
+    with _collector_off():
+        return _load(sources, beside, vault)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """What is read stays: looking through it for garbage takes a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _load(sources: Sequence[str | Path], beside: Path | None, vault: Vault | None) -> Inventory:
     builder = Builder()
     errors: list[Diagnostic] = []
     bases: list[Path] = []
@@ -81,8 +105,12 @@ def _complete(builder: Builder, bases: list[Path], vault: Vault | None) -> Inven
     files = VarsFiles(vault)
     book = LayerBook(builder, bases, files)
     hosts: dict[str, Host] = {}
+    orders: dict[tuple[str, ...], tuple[str, ...]] = {}
     for draft in builder.hosts.values():
-        groups = book.order(builder.memberships(draft))
+        direct = tuple(draft.direct)
+        groups = orders.get(direct)
+        if groups is None:
+            groups = orders[direct] = book.order(builder.memberships(draft))
         shared = len(book.of_groups(groups))
         layers = book.of_host(draft, groups)
         hosts[draft.name] = Host(draft.name, groups, layers, shared, book, draft.mark)
@@ -172,6 +200,11 @@ def _read_file(
         read_program(path, builder)
         return True
     if data.startswith(VAULT_HEADER.encode()):
+        if among_others and not vault:
+            builder.warn(
+                "encrypted by ansible-vault and no password is given: skipped", Mark(file), _MOVE
+            )
+            return False
         data = (vault or Vault()).open(_lenient(data), Mark(file)).encode()
     if path.suffix == ".toml":
         raise InputError(
@@ -188,13 +221,17 @@ def _read_file(
     except InputError as fault:
         if not among_others or (document is None and _is_meant(path, data)):
             raise
-        builder.warnings.append(_stray(fault))
+        advice = fault.help if document and is_plugin(document.value) else _MOVE
+        builder.warn(f"this is no inventory, so it is skipped: {fault.message}", fault.mark, advice)
         return False
     if document is None:
         read_ini(data, file, builder)
         return True
     builder.warnings += document.warnings
-    if document.value is None or document.value == {}:
+    if data.strip() == b"{}":
+        builder.warn("{} is read as the name of a host, as Ansible does", Mark(file, 1, 1))
+        read_ini(data, file, builder)
+    elif document.value is None or document.value == {}:
         builder.warn("the inventory is empty", Mark(file))
     else:
         read_yaml_groups(document.value, file, builder)
@@ -204,27 +241,22 @@ def _read_file(
 def _try_out(path: Path, data: bytes, document: Document | None) -> None:
     """Raise InputError where the file evidently is no inventory; nothing is kept of it."""
     if document is None:
-        if path.name in _FOREIGN or (path.suffix != ".ini" and not looks_like_ini(_lenient(data))):
+        if _is_foreign(path) or (path.suffix != ".ini" and not looks_like_ini(_lenient(data))):
             read_ini(data, str(path), Builder())
-    elif isinstance(document.value, list):
+    elif isinstance(document.value, list) or is_plugin(document.value):
         read_yaml_groups(document.value, str(path), Builder())
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name in _FOREIGN or _RAW_MATERIAL.search(path.name) is not None
 
 
 def _is_meant(path: Path, data: bytes) -> bool:
     """Whether a file that cannot be read was meant to be an inventory."""
-    if path.name in _FOREIGN:
+    if _is_foreign(path):
         return False
     groups = re.compile(r"^\s*[\"']?(?:all|hosts|children)[\"']?\s*:", re.MULTILINE)
-    return path.suffix in _YAML_EXTENSIONS or groups.search(_lenient(data)) is not None
-
-
-def _stray(fault: InputError) -> Diagnostic:
-    return Diagnostic(
-        f"this is no inventory, so it is skipped: {fault.message}",
-        fault.mark,
-        "move it out of the directory, or end its name in .txt or .md",
-        Severity.WARNING,
-    )
+    return groups.search(_lenient(data)) is not None
 
 
 def _as_yaml(data: bytes, path: Path) -> Document | None:

@@ -26,7 +26,7 @@ def read_yaml_groups(data: Any, file: str, builder: Builder) -> None:
             mark=getattr(data, "mark", None) or Mark(file),
             help='start with "all:", below it "hosts:" and "children:"',
         )
-    if data.get("plugin"):
+    if is_plugin(data):
         raise InputError(
             f'this configures the inventory plugin "{printable(str(data["plugin"]))}";'
             " plugins are not run here",
@@ -35,6 +35,11 @@ def read_yaml_groups(data: Any, file: str, builder: Builder) -> None:
         )
     for name, content in data.items():
         _group(name, content, data.key_marks.get(name), builder)
+
+
+def is_plugin(data: Any) -> bool:
+    """Whether a YAML document configures an inventory plugin instead of naming hosts."""
+    return isinstance(data, Map) and bool(data.get("plugin"))
 
 
 def _group(name: Any, content: Any, mark: Mark | None, builder: Builder) -> None:

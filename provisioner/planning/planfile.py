@@ -2,21 +2,27 @@
 
 A saved plan is bound to the tool version and to each host's desired state; each host's
 plan is bound by its preconditions to what was observed there.
+
+What would tell a secret is sealed (`planning.sealing`): the steps of a host for which the
+inventory has secrets, and every digest in which one took part. `apply` resolves the secrets
+again, and can open the seal if they are still the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from provisioner import __version__
 from provisioner.errors import HostError, InputError
 from provisioner.marks import Mark
+from provisioner.planning import sealing
 from provisioner.planning.plan import HostPlan
+from provisioner.planning.planner import Desired
 from provisioner.postfix import sensitive
 from provisioner.postfix.activation import Activation
 from provisioner.resources.base import Change
@@ -29,10 +35,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SavedHost:
-    """One host's plan and the key the host showed when it was planned (SHA256:…)."""
+    """One host's plan and the key the host showed when it was planned (SHA256:…).
+
+    `sealed`: what of the plan only `opened` can read; the plan is without it.
+    """
 
     plan: HostPlan
     host_key: str = ""
+    sealed: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,16 +64,48 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def dump(plan: SavedPlan) -> str:
-    """The file's text. Raises `InputError` where it would have to hold a secret."""
-    for host, saved in plan.hosts.items():
-        _refuse_secrets(host, saved.plan)
+#: What of a sealed plan people can read all the same: what they are shown of it anyway.
+_SHOWN = frozenset(
+    ("host", "changes", "packages", "known_after_install", "activation", "reasons", "unchanged")
+)
+
+
+def dump(
+    plan: SavedPlan, desired: Mapping[str, Desired], random_bytes: Callable[[int], bytes]
+) -> str:
+    """The file's text. `desired` are the hosts' desired states, secrets and all.
+
+    Raises `InputError` where it would have to hold a secret that the inventory does not
+    know, so that nothing could open the seal.
+    """
     content = json.loads(_adapter(SavedPlan).dump_json(plan))
-    for saved_host in content["hosts"].values():
-        for change in saved_host["plan"]["changes"]:
+    for host, saved_host in content["hosts"].items():
+        body = saved_host["plan"]
+        for change in body["changes"]:
             del change["effects"]  # the steps say it all
+        secret = sealing.secret_of(desired[host].resources) if host in desired else None
+        if secret is None:
+            _refuse_secrets(host, plan.hosts[host].plan)
+            continue
+        inner = json.dumps({name: body.pop(name) for name in body.keys() - _SHOWN}).encode()
+        saved_host["sealed"] = sealing.seal(inner, secret, random_bytes(sealing.SALT_BYTES))
     body = {"format": FORMAT, "provisioner": __version__, "plan": content}
     return json.dumps({**body, "digest": _digest(body)}, indent=1, sort_keys=True) + "\n"
+
+
+def opened(saved: SavedHost, desired: Desired) -> SavedHost | None:
+    """`saved` with what was sealed; None where `desired` has other secrets by now."""
+    if not saved.sealed:
+        return saved
+    secret = sealing.secret_of(desired.resources)
+    inner = None if secret is None else sealing.unseal(saved.sealed, secret)
+    if inner is None:
+        return None
+    host = saved.plan.host
+    whole = json.loads(_adapter(SavedPlan).dump_json(SavedPlan({host: replace(saved, sealed="")})))
+    whole["hosts"][host]["plan"] |= json.loads(inner)
+    plan: SavedPlan = _adapter(SavedPlan).validate_json(json.dumps(whole))
+    return plan.hosts[host]
 
 
 def load(text: str, file: str) -> SavedPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -190,7 +191,7 @@ def _saved(plan: HostPlan) -> planfile.SavedPlan:
 @given(hosts(), resources)
 def test_a_saved_plan_is_the_plan(host: MemoryHost, wanted: list[Resource]) -> None:
     plan = _plan(host, wanted)
-    loaded = planfile.load(planfile.dump(_saved(plan)), "p")
+    loaded = planfile.load(planfile.dump(_saved(plan), {}, os.urandom), "p")
     assert loaded == _saved(_without_effects(plan))
 
 
@@ -205,7 +206,7 @@ _PLAN = _plan(
     MemoryHost.with_postfix("a = 1\n"),
     [Parameter(_origin(), "a", "2"), Parameter(_origin(), "b", "3")],
 )
-_TEXT = planfile.dump(_saved(_PLAN))
+_TEXT = planfile.dump(_saved(_PLAN), {}, os.urandom)
 
 
 @given(st.integers(0, len(_TEXT) - 1), st.sampled_from('0179abefz{}[]",: \n\\'))

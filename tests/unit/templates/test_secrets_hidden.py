@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +15,15 @@ from provisioner.errors import InputError
 from provisioner.inventory import load_inventory
 from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import load_site
+from provisioner.marks import Mark
 from provisioner.planning import planfile
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired, plan_host
 from provisioner.postfix import main_cf, master_cf
 from provisioner.report import plantext
+from provisioner.resources.base import Origin
 from provisioner.resources.observed import Facts, Observed, PathKind, PathState
+from provisioner.resources.parameter import Parameter
 from provisioner.roles.desired import desired_states
 from provisioner.roles.loading import RoleLibrary
 
@@ -74,6 +81,10 @@ def desired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desired:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    return _desired(tmp_path)
+
+
+def _desired(tmp_path: Path) -> Desired:
     inventory = load_inventory([tmp_path / "inventory"], beside=tmp_path)
     assigned = load_site(tmp_path / "site.yml").assign(inventory)
     hosts = list(inventory.hosts.values())
@@ -133,8 +144,16 @@ def test_no_plan_shows_a_secret(desired: Desired, present: bool) -> None:
         assert "plain-option" in output, "what is no secret is shown"
 
 
-def test_a_plan_that_carries_a_secret_is_not_saved(desired: Desired) -> None:
-    plan = plan_host(desired, _observed(present=True))
+def _save(plan: HostPlan, desired: Desired) -> str:
+    saved = planfile.SavedPlan({"mx1": planfile.SavedHost(plan, "SHA256:key")})
+    return planfile.dump(saved, {"mx1": desired}, os.urandom)
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_saved_plan_holds_no_secret_and_can_be_opened_again(
+    desired: Desired, present: bool
+) -> None:
+    plan = plan_host(desired, _observed(present=present))
     assert set(plan.secrets) == {
         "parameter:smtp_helo_name",
         "parameter:smtpd_recipient_restrictions",
@@ -142,21 +161,50 @@ def test_a_plan_that_carries_a_secret_is_not_saved(desired: Desired) -> None:
         "table:/etc/postfix/sasl",
         "service:policy/unix",
     }
-    with pytest.raises(InputError, match="holds a secret, which a saved plan must not carry"):
-        planfile.dump(planfile.SavedPlan({"mx1": planfile.SavedHost(plan)}))
+    text = _save(plan, desired)
+    for secret in (*NEW, OLD):
+        for form in _forms(secret):
+            assert form not in text, (secret, form)
+    assert desired.digest not in text, "it could be guessed from"
+    assert "file:/etc/creds" in text, "what changes can be read"
+    loaded = planfile.load(text, "p").hosts["mx1"]
+    assert not loaded.plan.steps
+    opened = planfile.opened(loaded, desired)
+    assert opened is not None
+    shown = tuple(replace(change, effects=()) for change in plan.changes)
+    assert opened == planfile.SavedHost(replace(plan, changes=shown), "SHA256:key")
 
 
-def test_what_was_there_before_us_is_not_saved_either(desired: Desired) -> None:
-    """Nothing changes, but what the host is to remember would hold the secret."""
-    only = Desired("mx1", desired.resources[:1], desired.inventory)
-    assert only.resources[0].address == "parameter:smtp_helo_name"
+def _forms(secret: str) -> list[str]:
+    """The text, its digest, and what base64 makes of it wherever it stands."""
+    raw = secret.encode()
+    shifted = [base64.b64encode(b"x" * shift + raw)[4:-4].decode() for shift in (0, 1, 2)]
+    return [secret, hashlib.sha256(raw).hexdigest(), *shifted]
+
+
+def test_a_secret_that_changed_does_not_open_the_plan(
+    desired: Desired, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    saved = planfile.load(_save(plan_host(desired, _observed(present=True)), desired), "p")
+    (tmp_path / "inventory/group_vars/secret").write_text("another-one-today\n", encoding="utf-8")
+    other = _desired(tmp_path)
+    assert other.digest != desired.digest
+    assert planfile.opened(saved.hosts["mx1"], other) is None
+    without = Desired("mx1", (), desired.inventory)
+    assert planfile.opened(saved.hosts["mx1"], without) is None
+
+
+def test_a_secret_of_yesterday_alone_cannot_be_sealed() -> None:
+    """The inventory has no secret that would give a key."""
+    origin = Origin("postfix", mark=Mark("site.yml", 1, 1))
+    only = Desired("mx1", (Parameter(origin, "smtpd_recipient_restrictions", "permit"),), {})
     observed = _observed(present=False)
-    value = f"user:{NEW[0]}"
-    already = main_cf.parse(f"smtp_helo_name = x {value} y\n")
-    observed = Observed(
-        observed.facts, main_cf=already, master_cf=observed.master_cf, paths=observed.paths
+    value = "reject_rbl_client abcdefabcdefabcdefabcdefab.zen.dq.spamhaus.net"
+    main = main_cf.parse(f"smtpd_recipient_restrictions = {value}\n")
+    plan = plan_host(
+        only,
+        Observed(observed.facts, main_cf=main, master_cf=observed.master_cf, paths=observed.paths),
     )
-    plan = plan_host(only, observed)
-    assert [str(change.action) for change in plan.changes] == ["adopt"]
-    with pytest.raises(InputError, match="holds a secret"):
-        planfile.dump(planfile.SavedPlan({"mx1": planfile.SavedHost(plan)}))
+    with pytest.raises(InputError, match="holds a secret today") as refused:
+        _save(plan, only)
+    assert "without a saved plan" in refused.value.help
