@@ -255,7 +255,7 @@ def _is_meant(path: Path, data: bytes) -> bool:
     """Whether a file that cannot be read was meant to be an inventory."""
     if _is_foreign(path):
         return False
-    groups = re.compile(r"^\s*[\"']?(?:all|hosts|children)[\"']?\s*:", re.MULTILINE)
+    groups = re.compile(r"(?:^|[{,\s])[\"']?(?:all|hosts|children)[\"']?\s*:")
     return groups.search(_lenient(data)) is not None
 
 
