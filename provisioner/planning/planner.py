@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
@@ -34,7 +35,7 @@ class Desired:
     warnings: tuple[Diagnostic, ...] = ()
     tests: tuple[PolicyTest, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of all that is desired; equal digests mean equal desire."""
         return manifest.digest_of(sorted((r.address, r.identity()) for r in self.resources))

@@ -8,6 +8,7 @@ final newline are read as Postfix reads them and reported in `MainCf.problems`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic
@@ -100,8 +101,12 @@ class Value:
     written: str = ""
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, file: str = "main.cf") -> MainCf:
-    """Read `text`; `file` is the name that problems are reported under. Raises nothing."""
+    """Read `text`; `file` is the name that problems are reported under. Raises nothing.
+
+    Planning asks for the same text many times, and hosts often have the same file.
+    """
     lines = logical_lines(text)
     entries: list[Parameter] = []
     problems = file_problems(text, lines, file)

@@ -7,6 +7,7 @@ Rests on master(5) and postconf(1) (`-M`). What one service is stands in
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, Severity
@@ -78,8 +79,12 @@ class MasterCf:
         return found[-1] if found else None
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, file: str = "master.cf") -> MasterCf:
-    """Read `text`; `file` is the name that problems are reported under. Raises nothing."""
+    """Read `text`; `file` is the name that problems are reported under. Raises nothing.
+
+    Planning asks for the same text many times, and hosts often have the same file.
+    """
     lines = logical_lines(text)
     problems = file_problems(text, lines, file)
     entries: list[Service] = []

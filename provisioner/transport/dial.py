@@ -21,10 +21,15 @@ from provisioner.transport.leanly import paramiko
 from provisioner.transport.shell import last_words, with_last_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from provisioner.transport.endpoint import Endpoint
 
 #: Signature algorithms of each recorded key type, best first.
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+
+#: Authenticated ciphers first: paramiko compares a MAC of its own byte by byte, in Python.
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 #: Seconds after which the kernel gives up a connection whose peer acknowledges nothing.
 _UNACKNOWLEDGED_SECONDS = 45
@@ -117,9 +122,9 @@ def shake(wire: Wire, endpoint: Endpoint, known: KnownHosts) -> tuple[paramiko.T
         algorithm
         for key_type in known.key_types(endpoint.known_as)
         for algorithm in _ALGORITHMS.get(key_type, (key_type,))
-        if algorithm in options.key_types
     ]
-    options.key_types = (*recorded, *(each for each in options.key_types if each not in recorded))
+    options.key_types = _first(recorded, options.key_types)
+    options.ciphers = _first(_CIPHERS, options.ciphers)
     try:
         transport.start_client(timeout=endpoint.connect_seconds)
         shown = transport.get_remote_server_key()
@@ -130,6 +135,12 @@ def shake(wire: Wire, endpoint: Endpoint, known: KnownHosts) -> tuple[paramiko.T
             message = f'{endpoint.where} does not greet as SSH does, but with "{last_words(said)}"'
         raise Unreachable(endpoint.name, "connect", message) from error
     return transport, HostKey(shown.get_name(), shown.asbytes())
+
+
+def _first(wanted: Iterable[str], known: Sequence[str]) -> list[str]:
+    """`known` in the order of `wanted`, what is not wanted last."""
+    preferred = [each for each in wanted if each in known]
+    return [*preferred, *(each for each in known if each not in preferred)]
 
 
 def verify(endpoint: Endpoint, key: HostKey, known: KnownHosts) -> None:

@@ -13,6 +13,7 @@ ALLOWED = {
     "__future__",
     "collections.abc",
     "dataclasses",
+    "functools",
     "enum",
     "ipaddress",
     "re",
