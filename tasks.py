@@ -70,10 +70,22 @@ def demo(c: Context, keep: bool = False, mirror: str = "") -> None:
     c.run(f"{PYTHON} examples/demo.py{options}", pty=sys.stdout.isatty())
 
 
-@task(help={"hosts": "how many lab hosts", "repeat": "counted repetitions"})
-def bench(c: Context, hosts: int = 20, repeat: int = 5) -> None:
-    """Time plan and apply against bare parallel OpenSSH on the same lab hosts."""
-    c.run(f"{PYTHON} bench/run.py --hosts {hosts} --repeat {repeat}", pty=False)
+@task(
+    help={
+        "hosts": "how many lab hosts, several numbers with commas  [5,20,60]",
+        "peers": "which other tools, with commas; slow ones at large numbers only if named",
+        "repeat": "timed rounds  [5]",
+        "out": "where the results go  [docs/]",
+        "minutes": "begin no round after these  [45]",
+    }
+)
+def bench(
+    c: Context, hosts: str = "", peers: str = "", repeat: int = 0, out: str = "", minutes: int = 0
+) -> None:
+    """Time this tool against Ansible, Mitogen, pyinfra and bare OpenSSH on the same lab hosts."""
+    given = {"hosts": hosts, "peers": peers, "repeat": repeat, "out": out, "minutes": minutes}
+    options = [f"--{name} {shlex.quote(str(value))}" for name, value in given.items() if value]
+    c.run(f"{PYTHON} bench/run.py {' '.join(options)}", pty=False)
 
 
 @task(

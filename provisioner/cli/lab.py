@@ -52,7 +52,7 @@ def lab() -> None:
     default="systemd",
     show_default=True,
     metavar="INIT",
-    help="Init system: systemd, sysvinit or openrc.",
+    help="Init system: systemd, sysvinit or openrc; python: systemd, and Python.",
 )
 @_name_option
 @_mirror_option

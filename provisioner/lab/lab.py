@@ -185,6 +185,11 @@ class Lab:
         return self._state.addresses
 
     @property
+    def link(self) -> str:
+        """This machine's interface towards the hosts: all that passes to them passes here."""
+        return self._state.namespace
+
+    @property
     def key_file(self) -> Path:
         """The private key that opens root, admin and deploy on every host."""
         return self.directory / "id_ed25519"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioner.lab import cgroups, network
-from provisioner.lab.recipe import DOMAIN, PLACEHOLDER
+from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, init_of
 from provisioner.lab.system import (
     MARKER,
     LabError,
@@ -240,7 +240,7 @@ def host_files(lab: LabState, host: Host, keys: Keys) -> dict[str, tuple[str, in
         "home/admin/.ssh/authorized_keys": (keys.authorized, 0o600, 1000),
         "home/deploy/.ssh/authorized_keys": (keys.authorized, 0o600, 1001),
     }
-    if host.variant == "systemd":
+    if init_of(host.variant) == "systemd":
         # Sorts before systemd's own 80-container-host0.network, which else wins.
         files["etc/systemd/network/10-lab.network"] = (
             f"[Match]\nName=host0\n\n[Network]\nAddress={host.address}/{block.PREFIX}\n"

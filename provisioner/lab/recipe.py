@@ -12,8 +12,9 @@ from provisioner.errors import InputError
 #: Debian releases the lab boots, oldest first.
 RELEASES = ("bullseye", "bookworm", "trixie", "forky")
 
-#: Init systems a root can be built with.
-VARIANTS = ("systemd", "sysvinit", "openrc")
+#: What a root can be built with: an init system; `python` is systemd with Python, for other
+#: tools, which need it on a host.
+VARIANTS = ("systemd", "sysvinit", "openrc", "python")
 
 #: The domain lab hosts live in, and the host name that stands in a root until a
 #: host of its own is made from it.
@@ -35,6 +36,7 @@ _INIT = {
     "systemd": "systemd systemd-sysv",
     "sysvinit": "sysvinit-core ifupdown",
     "openrc": "openrc sysvinit-core ifupdown",
+    "python": "systemd systemd-sysv python3",
 }
 
 #: In the hosts' own package repository besides everything installed, not installed: hosts
@@ -42,6 +44,11 @@ _INIT = {
 _SPARE = "firewalld libsasl2-modules postfix-cdb postfix-sqlite ufw"
 
 _CUSTOMIZE = Path(__file__).with_name("customize.sh")
+
+
+def init_of(variant: str) -> str:
+    """The init system of a variant."""
+    return "systemd" if variant == "python" else variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Recipe:
     def packages(self) -> tuple[str, ...]:
         """What is installed."""
         words = [*_BASE.split(), *_INIT[self.variant].split()]
-        if self.variant != "systemd" and self.release != "bullseye":
+        if init_of(self.variant) != "systemd" and self.release != "bullseye":
             words.append("orphan-sysvinit-scripts")  # rsyslog's own went there
         return tuple(sorted(words))
 

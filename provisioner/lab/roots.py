@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provisioner.lab import apt, state
-from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, RELEASES, VARIANTS, Recipe
+from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, RELEASES, VARIANTS, Recipe, init_of
 from provisioner.lab.system import LabError, progress, run, tail
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _bootstrap(recipe: Recipe, lines: list[str], aside: Path, log: Path) -> None
     environment = {
         **os.environ,
         "LAB_RELEASE": recipe.release,
-        "LAB_VARIANT": recipe.variant,
+        "LAB_VARIANT": init_of(recipe.variant),
         "LAB_SPARE": " ".join(recipe.spare_packages),
         "LAB_ACCOUNTS": recipe.accounts,
         "LC_ALL": "C.UTF-8",
