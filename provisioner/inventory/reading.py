@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from provisioner.inventory.model import Host, Inventory
     from provisioner.inventory.templates import Template
 
+#: Options that nobody set: one object, so that hosts without them share the work.
+_NOTHING = Map()
+
 #: Deepest chain of variables whose templates name one another.
 MAX_CHAIN = 30
 
@@ -69,7 +72,7 @@ class Reader:
     def options_inside(self, host: Host, umbrella: str, name: str) -> Map:
         """The same of the options under `name` inside the variable `umbrella`."""
         whole = host.merged(umbrella)
-        raw = whole.get(name, Map())
+        raw = whole.get(name, _NOTHING)
         mark = whole.marks.get(name)
         result: Map = self._read(host, f"{umbrella}.{name}", raw, mark)
         return result

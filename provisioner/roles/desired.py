@@ -26,13 +26,17 @@ from provisioner.resources.strict import StrictMainCf
 from provisioner.roles.hiding import hide, hide_texts
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
 from provisioner.roles.loading import Role, RoleLibrary, line_of
-from provisioner.roles.options import Model, validate
+from provisioner.roles.options import Model
 from provisioner.roles.policy import VARIABLE, PolicyBook, joined
+from provisioner.roles.sharing import Given, Shared, WatchedHost
 from provisioner.secrets import collecting
 
 #: A variable that, where it is set, holds all options of all roles (and `mail`), so that
 #: an inventory that already uses a role's name for something else can stay as it is.
 UMBRELLA = "provisioner"
+
+#: Options that nobody set: one object, so that hosts without them share the work.
+_NOTHING = Map()
 
 
 @dataclass
@@ -91,8 +95,9 @@ def desired_states(
         except InputError as error:
             findings.add(host.name, hide_texts(error.diagnostics(), secrets))
             continue
-        shown, said = hide(found.resources, secrets), hide_texts(found.warnings, secrets)
-        states[host.name] = Desired(host.name, tuple(shown), identity, tuple(said), found.tests)
+        shown = tuple(hide(found.resources, secrets)) if secrets else found.resources
+        said = tuple(hide_texts(found.warnings, secrets))
+        states[host.name] = Desired(host.name, shown, identity, said, found.tests)
     findings.raise_if_any()
     return states
 
@@ -105,6 +110,7 @@ class _Surroundings:
     folder: Path
     policy: PolicyBook
     reader: Reader | None = None
+    shared: Shared = field(default_factory=Shared)
     _files: dict[str, bytes] = field(default_factory=dict)
 
     def read(self, name: str) -> bytes:
@@ -117,7 +123,7 @@ class _Surroundings:
 class _Found:
     """What one host's roles and variables say."""
 
-    resources: list[Resource] = field(default_factory=list)
+    resources: tuple[Resource, ...] = ()
     warnings: list[Diagnostic] = field(default_factory=list)
     tests: tuple[PolicyTest, ...] = ()
 
@@ -127,51 +133,43 @@ def _found(
 ) -> _Found:
     wrong = list(_strangers(host, library))
     read = _options_of(host, about.reader)
-    mail_source, mail = _validated(MailFacts, "mail", read, wrong)
-    contributions: list[Contribution] = []
-    promised: list[PolicyTest] = []
+    mail_source, mail = _validated(MailFacts, "mail", read, about, wrong)
+    parts: list[Given] = []
     found = _Found()
     for reference in roles:
         role = library.load(reference.name, reference.mark)
-        source, options = _validated(role.options, role.name, read, wrong)
+        source, options = _validated(role.options, role.name, read, about, wrong)
         if options is None or mail is None:
             continue
-        context = HostContext(
-            name=host.name,
-            groups=tuple(host.groups),
-            variables=about.reader.variables(host) if about.reader else host.vars,
-            mail=mail,
-            role=role.name,
-            source=source,
-            folder=role.folder,
-            mail_source=mail_source,
-            today=about.today,
-            read=about.read,
-            warnings=found.warnings,
-        )
-        try:
-            contributions += _given(role, "resources", Contribution, options, context)
-            if role.tests:
-                promised += _given(role, "tests", PolicyTest, options, context)
-        except ValueError as error:
-            # What a resource refuses to hold was read from the option last asked for.
-            place = context.last_origin.mark or find_mark(source, ())
-            wrong.append(Diagnostic(f"{role.name}: {_words(error)}", place))
-        except InputError as error:
-            wrong += error.diagnostics()
-        except Exception as error:  # noqa: BLE001 - a user's module may raise anything
-            mark = Mark(role.file, line_of(error, role.file))
-            message = f"role {role.name}: {type(error).__name__}: {error}"
-            wrong.append(Diagnostic(message, mark))
+        given = about.shared.known(role, source, mail_source)
+        if given is None:
+            context = WatchedHost(
+                name=host.name,
+                groups=tuple(host.groups),
+                variables=about.reader.variables(host) if about.reader else host.vars,
+                mail=mail,
+                role=role.name,
+                source=source,
+                folder=role.folder,
+                mail_source=mail_source,
+                today=about.today,
+                read=about.read,
+            )
+            given = _asked(role, options, context, wrong)
+            if given is None:
+                continue
+            about.shared.keep(role, source, mail_source, given)
+        found.warnings += given.warnings
+        parts.append(given)
     try:
         written = about.policy.written(host)
     except InputError as error:
         wrong += error.diagnostics()
     if wrong or mail is None:
         raise InputError.of(wrong)
-    found.resources = _unique(_composed(contributions))
+    found.resources = about.shared.composed(parts, lambda given: _unique(_composed(given)))
     around = surroundings(mail.hostname or host.name, mail.domains, mail.networks, found.resources)
-    found.tests, wrong = joined(promised, written, around)
+    found.tests, wrong = joined((t for part in parts for t in part.tests), written, around)
     if wrong:
         raise InputError.of(wrong)
     return found
@@ -183,6 +181,28 @@ def _words(error: ValueError) -> str:
         character = ord(error.object[error.start])
         return f"half of a surrogate pair (U+{character:04X}) is no text that a file can hold"
     return str(error)
+
+
+def _asked(
+    role: Role, options: RoleOptions, host: WatchedHost, wrong: list[Diagnostic]
+) -> Given | None:
+    """What the role gives to this host; what is wrong goes to `wrong`."""
+    try:
+        contributions = _given(role, "resources", Contribution, options, host)
+        tests = _given(role, "tests", PolicyTest, options, host) if role.tests else []
+    except ValueError as error:
+        # What a resource refuses to hold was read from the option last asked for.
+        place = host.last_origin.mark or find_mark(host.source, ())
+        wrong.append(Diagnostic(f"{role.name}: {_words(error)}", place))
+    except InputError as error:
+        wrong += error.diagnostics()
+    except Exception as error:  # noqa: BLE001 - a user's module may raise anything
+        mark = Mark(role.file, line_of(error, role.file))
+        message = f"role {role.name}: {type(error).__name__}: {error}"
+        wrong.append(Diagnostic(message, mark))
+    else:
+        return Given(tuple(contributions), tuple(tests), tuple(host.warnings), not host.looked_at)
+    return None
 
 
 def _given(
@@ -223,7 +243,11 @@ def _strangers(host: Host, library: RoleLibrary) -> Iterator[Diagnostic]:
 
 
 def _validated(
-    model: type[Model], name: str, read: Callable[[str], Map], wrong: list[Diagnostic]
+    model: type[Model],
+    name: str,
+    read: Callable[[str], Map],
+    about: _Surroundings,
+    wrong: list[Diagnostic],
 ) -> tuple[Any, Model | None]:
     """The options under `name` as written, and validated; what is wrong goes to `wrong`."""
     try:
@@ -231,7 +255,7 @@ def _validated(
     except InputError as error:
         wrong += error.diagnostics()
         return None, None
-    options, found = validate(model, source, name)
+    options, found = about.shared.validated(model, source, name)
     wrong += found
     return source, options
 
@@ -242,7 +266,7 @@ def _options_of(host: Host, reader: Reader | None) -> Callable[[str], Map]:
         if reader:
             return partial(reader.options_inside, host, UMBRELLA)
         umbrella = host.merged(UMBRELLA)
-        return lambda name: umbrella.get(name, Map())
+        return lambda name: umbrella.get(name, _NOTHING)
     return partial(reader.options, host) if reader else host.merged
 
 
