@@ -40,6 +40,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def printable(text: str) -> str:
     """`text` with control characters escaped: safe to show on a terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
         for char in text

@@ -229,9 +229,15 @@ def check_path(path: str) -> None:
         raise ValueError(f"{path!r}: blanks, commas and braces cannot stand in a table's path")
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9@._+/-]+")
+_PLAIN_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
 def check_entry(entry: Entry, type: str = INDEXED) -> None:  # noqa: A002 - Postfix's own word
     """Raise ValueError where `entry` would not survive in a source of that type."""
     key, value = entry.key, entry.value
+    if _PLAIN_KEY.fullmatch(key) and _PLAIN_VALUE.fullmatch(value):
+        return  # nearly all are, and a table may have a million
     for what, text in (("key", key), ("value", value)):
         if not text:
             raise ValueError(f"empty {what} in entry {key!r} {value!r}; Postfix would skip it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+)|-(\d{8})\S*)?")
 
@@ -20,6 +21,7 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
     @classmethod
+    @cache
     def parse(cls, text: str) -> Version:
         """The version that `postconf -h mail_version` prints.
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import ClassVar
 
 from provisioner.diagnostics import printable
@@ -72,7 +73,7 @@ class File(Resource):
     def name(self) -> str:
         return self.path
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 

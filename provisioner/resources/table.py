@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 from provisioner.postfix import tables
@@ -48,6 +49,10 @@ NOT_COMPILED = "not compiled"
 
 _MISSING = "compiled form missing"
 _UNREADABLE = "compiled form cannot be read"
+#: From this size on, in bytes, tables without continued lines are compared by lines: a table of
+#: a million entries is not taken apart for the one that changed.
+_LARGE = 1 << 20
+
 #: What the probe says instead of a dump of a table that postmap cannot list.
 _UNLISTED = hashlib.sha256(b"unlisted\n").hexdigest()
 
@@ -83,7 +88,7 @@ class Table(Resource):
     def name(self) -> str:
         return self.path
 
-    @property
+    @cached_property
     def content(self) -> bytes:
         text = self._rendered() if self.text is None else self.text
         if text and not text.endswith("\n"):
@@ -103,7 +108,7 @@ class Table(Resource):
     def holds_secret(self) -> bool:
         return self.secret
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
@@ -216,7 +221,12 @@ class Table(Resource):
         old = state.content or b""
         if self.text is not None or self.alias:
             return unified(self.path, old, self.content)
-        return keyed_diff(tables.parse(old.decode("utf-8", "surrogateescape")).values, self.entries)
+        before = old.decode("utf-8", "surrogateescape")
+        if len(old) < _LARGE or "\n " in before or "\n\t" in before:
+            return keyed_diff(tables.parse(before).values, self.entries)
+        gone, new = _only_in(before, self.content.decode("utf-8", "surrogateescape"))
+        entries = tables.parse(new).values.items()
+        return keyed_diff(tables.parse(gone).values, [tables.Entry(*each) for each in entries])
 
     def _first_opening(self, real: str, observed: Observed) -> tuple[Activation, str]:
         """A new table is opened by the processes that a changed main.cf starts; but where
@@ -251,6 +261,14 @@ class Table(Resource):
         if not found.present or compiled is None:
             return found
         return replace(found, value=compiled.type if compiled.present else NOT_COMPILED)
+
+
+def _only_in(before: str, after: str) -> tuple[str, str]:
+    """The lines that only one of two texts has, in their order."""
+    old, new = before.split("\n"), after.split("\n")
+    common = set(old).intersection(new)
+    gone = "\n".join(line for line in old if line not in common)
+    return gone, "\n".join(line for line in new if line not in common)
 
 
 def keyed_diff(before: Mapping[str, str], entries: Iterable[tables.Entry]) -> KeyedDiff:
