@@ -1,6 +1,6 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN= SWAPPED= MADE= UNFINISHED=
+RUN= SWAPPED= MADE= UNFINISHED= TRUSTED=$NL
 
 # stop OUTCOME MESSAGE: end with that result. What is staged goes; a failure after the
 # first rename is undone.
@@ -42,6 +42,8 @@ remove_directories() {
 begin() {
   trap '' HUP INT TERM PIPE
   RUN=$1
+  found=$(untrusted "$STATE")
+  [ -z "$found" ] || stop failed "$(in_words "$found"): what is kept there cannot be trusted"
   said=$(mkdir -p -m 0700 -- "$STATE" 2>&1 && touch -- "$STATE/lock" 2>&1) ||
     stop failed "cannot write to $STATE: ${said##*: }"
   exec 9>>"$STATE/lock"
@@ -80,6 +82,24 @@ locate() {
   target=$real
   [ -n "$target" ] || stop failed "$1: its directory does not exist"
   staged=${target%/*}/.${target##*/}.provisioner-$RUN
+  trusted "${target%/*}"
+}
+
+# trusted DIRECTORY: nobody but root can swap what we write there for something else, such as
+# a link to a file that is none of our business.
+trusted() {
+  case $TRUSTED in *"$NL$1$NL"*) return ;; esac
+  found=$(untrusted "$1")
+  [ -z "$found" ] || stop failed \
+    "$subject: $(in_words "$found"), who could put other files in the way of root"
+  TRUSTED=$TRUSTED$1$NL
+}
+
+# secure DIRECTORY OWNER GROUP MODE: before anything is staged in it.
+secure() {
+  locate "$1"
+  backup_attributes "$1"
+  attributes "$@"
 }
 
 # replaceable PATH: a rename over $target, or its removal, will succeed. Found out without
@@ -97,6 +117,8 @@ stage_begin() {
   fresh=
   locate "$1"
   [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
+  [ ! -e "$staged" ] && [ ! -L "$staged" ] ||
+    stop failed "there is something where $subject is to be staged: $staged"
   printf '%s\n' "$staged" >>"$STATE/staged" || no_room
   if [ -e "$target" ]; then
     replaceable "$1"
@@ -201,6 +223,7 @@ keep() {
 }
 
 make_directory() {
+  locate "$1"
   if [ ! -d "$1" ]; then
     said=$(mkdir -m 0755 -- "$1" 2>&1) || stop failed "cannot create $1: ${said##*: }"
     undo_entry directory "$1" -

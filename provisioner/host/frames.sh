@@ -123,3 +123,32 @@ compiled_form() {
 compiled_line() {
   printf '%s %s %s:%s\n' "$(digest "$1")" "$(digest "$1$(suffix "$2")")" "$2" "$1"
 }
+
+# untrusted DIRECTORY: who besides root could put something else there, or in its place, while
+# we work: `uid mode user path` of such a directory, the nearest first; nothing if nobody.
+untrusted() {
+  real "$1"
+  set --
+  while [ -n "$real" ]; do
+    set -- "$@" "$real"
+    real=${real%/*}
+  done
+  stat -c '%u %a %U %n' -- "$@" / 2>/dev/null | while IFS= read -r line; do
+    mode=${line#* }
+    case ${line%% *}:${mode%% *} in
+      0:[1357][0-7][0-7][0-7] | 0:*[0145]) ;;
+      *)
+        printf '%s\n' "$line"
+        break ;;
+    esac
+  done
+}
+
+# in_words `uid mode user path`: what is wrong with that directory.
+in_words() {
+  set -- "$1" "${1#* * }"
+  case $1 in
+    "0 "*) echo "anybody may write to ${2#* }" ;;
+    *) echo "${2#* } belongs to ${2%% *}" ;;
+  esac
+}

@@ -118,6 +118,8 @@ class _Answer:
             raise ValueError("not logged in as root; become root with -b, or log in as root")
         if facts.missing_tools:
             return Observed(facts)  # without them, nothing else that it says holds
+        for frame in self._all("untrusted"):
+            raise ValueError(f"{' '.join(frame.words[1:])}: what is kept there is not ours")
         paths = self._paths()
         units = {frame.words[1]: _unit(frame.words[2:]) for frame in self._all("unit")}
         _complete("unit", self._asked.units, units)

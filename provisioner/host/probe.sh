@@ -127,6 +127,10 @@ probe_contents() {
     shift 3
     count=$((count - 3))
   done
+  [ ! -e "$STATE" ] || {
+    found=$(untrusted "$STATE")
+    [ -z "$found" ] || frame untrusted "$(in_words "$found")"
+  }
   for name in manifest.json manifest.next pending; do
     [ ! -f "$STATE/$name" ] || { names="$names $name" && set -- "$@" "$STATE/$name"; }
   done

@@ -58,6 +58,7 @@ def apply_program(
     program = Program("apply.sh", "undo.sh", "firewall.sh", "health.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
     _expect(program, plan.preconditions)
+    _secure(program, plan)
     for step in plan.steps:
         _stage(program, step)
     if plan.manifest is not None:
@@ -68,7 +69,7 @@ def apply_program(
     # Somebody may have edited while we staged.
     _expect(
         program,
-        [e for e in plan.preconditions if not isinstance(_step_at(plan, e.path), MakeDirectory)],
+        [e for e in plan.preconditions if not _is_done_early(_step_at(plan, e.path), plan)],
     )
     if plan.activation is not Activation.NONE:
         _call_health(program, plan, "health_before")
@@ -97,6 +98,20 @@ def apply_program(
     return program
 
 
+def _secure(program: Program, plan: HostPlan) -> None:
+    """A directory gets its owner and mode before root writes to it."""
+    for step in plan.steps:
+        if isinstance(step, SetAttributes) and _is_done_early(step, plan):
+            program.call("secure", step.path, *_attributes(step.attributes))
+
+
+def _is_done_early(step: Step | None, plan: HostPlan) -> bool:
+    """Whether `step` makes, or mends, a directory that others of the plan write to."""
+    if isinstance(step, SetAttributes):
+        return any(getattr(e, "path", "").startswith(f"{step.path}/") for e in plan.steps)
+    return isinstance(step, MakeDirectory)
+
+
 def _expect(program: Program, conditions: Sequence[Precondition]) -> None:
     if conditions:
         signatures = "\n".join(each.signature for each in conditions)
@@ -114,6 +129,7 @@ def rehearsal_program(
     program = Program("apply.sh", "undo.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
     _expect(program, plan.preconditions)
+    _secure(program, plan)
     for step in plan.steps:
         _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
     program.call("sync_staged")

@@ -24,6 +24,7 @@ backup() {
 }
 
 backup_attributes() {
+  locate "$1"
   undo_entry attributes "$1" "$(stat -L -c '%U %G %a' -- "$1")"
 }
 
