@@ -120,12 +120,23 @@ class RemoteExec:
                 channel = self._transport.open_session(timeout=seconds)
                 channel.in_buffer.set_event(self._bell)  # type: ignore[arg-type]
                 channel.in_stderr_buffer.set_event(self._bell)  # type: ignore[arg-type]
+                if not self._dialogue.must_wait:
+                    self._send_before_answer(channel)
                 channel.exec_command(self._dialogue.bootstrap.command)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost(f"no session: {error or 'connection closed'}") from error
-        if not self._dialogue.must_wait:
-            self._send(channel)
         return channel
+
+    def _send_before_answer(self, channel: paramiko.Channel) -> None:
+        """Send the input right behind the command: to wait for the answer to that would cost
+        a round trip. paramiko waits where it has sent the command."""
+        wait = channel._wait_for_event  # type: ignore[attr-defined]
+
+        def send_and_wait() -> None:
+            self._send(channel)
+            wait()
+
+        channel._wait_for_event = send_and_wait  # type: ignore[attr-defined]
 
     def _send(self, channel: paramiko.Channel) -> None:
         parts = (self._dialogue.bootstrap.input, self._payload)

@@ -47,7 +47,7 @@ class LocalConnection:
     ) -> Exchange:
         needless = getpass.getuser() == self.target.become_user
         user = self.target.become_user if self.target.become and not needless else None
-        dialogue = Dialogue(self.target, Bootstrap(script, user))
+        dialogue = Dialogue(self.target, Bootstrap(script, user, alone=not payload))
         runner = _Runner(dialogue, payload, limits, on_stdout)
         self.counters.execs += 1
         try:

@@ -11,6 +11,7 @@ of which a startup file read the beginning, is refused instead of run.
 
 from __future__ import annotations
 
+import gzip
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -56,11 +57,22 @@ def with_last_words(message: str, output: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """The command for one script, and the marks by which its output is told apart."""
+    """The command for one script, and the marks by which its output is told apart.
+
+    `alone` says that nothing follows the script on standard input. `input` is the script as it
+    is sent: closed by the comment that proves it whole, and compressed.
+    """
 
     script: bytes
     become_user: str | None = None
+    alone: bool = False
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+    input: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        newline = b"" if self.script.endswith(b"\n") else b"\n"
+        whole = self.script + newline + b"#" + self.nonce.encode()
+        object.__setattr__(self, "input", gzip.compress(whole, 6, mtime=0))
 
     @property
     def ready(self) -> bytes:
@@ -75,17 +87,13 @@ class Bootstrap:
         return f"[provisioner {self.nonce}] password: ".encode()
 
     @property
-    def input(self) -> bytes:
-        """The script as it is sent: closed by the comment that proves it whole."""
-        newline = b"" if self.script.endswith(b"\n") else b"\n"
-        return self.script + newline + b"#" + self.nonce.encode()
-
-    @property
     def command(self) -> str:
         """The command line. Quoted so that sh, bash, zsh, fish and csh read it alike."""
+        # gzip reads ahead, which does no harm where nothing follows.
+        exactly = f"dd bs={len(self.input)} count=1 iflag=fullblock 2>/dev/null | "
         shell = (
             f"echo READY-{self.nonce}; echo READY-{self.nonce} >&2; "
-            f's="$(dd bs={len(self.input)} count=1 iflag=fullblock 2>/dev/null)"; '
+            f's="$({"" if self.alone else exactly}gzip -dc 2>/dev/null)" || s=; '
             f'case "$s" in *"#{self.nonce}") eval "$s";; '
             f"*) echo REFUSED-{self.nonce}; exit {REFUSED_STATUS};; esac"
         )
@@ -207,7 +215,7 @@ class Dialogue:
                 "login shell",
                 "the script did not arrive whole and was not run",
                 help="startup files (.bashrc) must not read standard input, "
-                "and the host needs a dd that knows iflag=fullblock",
+                "and the host needs gzip, and a dd that knows iflag=fullblock",
             )
 
     def _never_started(self, status: int) -> HostError:

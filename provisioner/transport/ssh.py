@@ -56,7 +56,7 @@ class SshConnection:
         # Root needs no sudo to be root, and small systems have none.
         needless = self.endpoint.user == target.become_user
         user = target.become_user if target.become and not needless else None
-        dialogue = Dialogue(target, Bootstrap(script, user))
+        dialogue = Dialogue(target, Bootstrap(script, user, alone=not payload))
         exec_ = RemoteExec(self.transport, dialogue, payload, limits, on_stdout)
         self.counters.execs += 1
         try:

@@ -38,9 +38,10 @@ def test_scripts_of_any_shape(script, status):
     assert run(bootstrap, bootstrap.input).returncode == status
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("cut", [0, 1, 5, 30])
-def test_script_cut_short_is_not_run(cut):
-    bootstrap = Bootstrap(b"echo ran\n" * 10)
+def test_script_cut_short_is_not_run(cut, alone):
+    bootstrap = Bootstrap(b"echo ran\n" * 10, alone=alone)
     got = run(bootstrap, bootstrap.input[: -1 - cut])
     assert got.stdout == bootstrap.ready + bootstrap.refused
     dialogue = Dialogue(Target("mx1", "mx1"), bootstrap)
@@ -53,6 +54,15 @@ def test_script_whose_beginning_was_swallowed_is_not_run():
     bootstrap = Bootstrap(b"echo first\necho second\n")
     got = run(bootstrap, bootstrap.input[11:] + b"payload payload payload")
     assert b"second" not in got.stdout
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_scripts_travel_compressed(alone):
+    bootstrap = Bootstrap(b"echo much the same again\n" * 1000, alone=alone)
+    assert len(bootstrap.input) < 1000
+    got = run(bootstrap, bootstrap.input)
+    assert got.stdout == bootstrap.ready + b"much the same again\n" * 1000
+    assert got.returncode == 0
 
 
 def test_script_of_some_hundred_kilobytes():
