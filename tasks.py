@@ -129,6 +129,18 @@ def bench_inventory(c: Context, hosts: int = 10_000, groups: int = 200, repeat: 
     )
 
 
+@task(help={"command": "arguments of provisioner, as in --command 'plan -i lab.yml'"})
+def profile(c: Context, command: str) -> None:
+    """Where the controller's processor time goes, by package and by function."""
+    c.run(f"{PYTHON} bench/spent.py {command}", pty=False)
+
+
+@task(help={"hosts": "how many lab hosts  [20]", "delay": "milliseconds each way  [50]"})
+def latency(c: Context, hosts: int = 20, delay: int = 50) -> None:
+    """Time planning of hosts that are far away."""
+    c.run(f"{PYTHON} bench/latency.py --hosts {hosts} --delay {delay}", pty=False)
+
+
 @task(help={"check": "only say whether the generated pages are up to date"})
 def docs(c: Context, check: bool = False) -> None:
     """Generate the reference pages of roles and commands."""
