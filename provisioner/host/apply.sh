@@ -347,23 +347,35 @@ activate() {
 # systemd would inherit the signals that we ignore.
 control_unit() (
   if [ -d /run/systemd/system ]; then
+    [ "$(systemctl show -p NeedDaemonReload --value -- "$2" 2>/dev/null)" != yes ] ||
+      systemctl daemon-reload 9>&-
     systemctl "$1" -- "$2" 9>&-
     exit
   fi
   trap - INT TERM PIPE
+  # A daemon keeps the output it is started with: not ours, which is read to its end.
+  init_script "$1" "$2" >"$STATE/said.new" 2>&1 </dev/null 9>&-
+  status=$?
+  cat -- "$STATE/said.new"
+  rm -f -- "$STATE/said.new"
+  exit "$status"
+)
+
+# init_script VERB NAME: by OpenRC, or by System V's scripts.
+init_script() {
   if command -v rc-service >/dev/null; then
     case $1 in
-      enable) rc-update add "$2" default 9>&- ;;
-      disable) rc-update del "$2" default 9>&- ;;
-      *) rc-service "$2" "$1" 9>&- ;;
+      enable) rc-update add "$2" default ;;
+      disable) rc-update del "$2" default ;;
+      *) rc-service "$2" "$1" ;;
     esac
   else
     case $1 in
-      enable | disable) update-rc.d "$2" "$1" 9>&- ;;
-      *) service "$2" "$1" 9>&- ;;
+      enable | disable) update-rc.d "$2" "$1" ;;
+      *) service "$2" "$1" ;;
     esac
   fi
-)
+}
 
 control() {
   said=$(control_unit "$1" "$2" 2>&1) || stop failed "$1 $2: $said"

@@ -206,7 +206,7 @@ probe_units() {
       words=${said%%"$NL$NL"*}
       said=${said#*"$NL$NL"}
       # It gives up at a name that it does not like: the rest is asked one by one.
-      frame unit "$unit" ${words:-$(unit_words "$unit")}
+      frame_unit "$unit" ${words:-$(unit_words "$unit")}
     done
     return
   fi
@@ -219,10 +219,20 @@ unit_words() {
   systemctl show -p LoadState -p ActiveState -p UnitFileState -- "$@" 2>/dev/null
 }
 
+# frame_unit NAME WORDS...: whether a System V script is enabled, systemd does not say.
+frame_unit() {
+  case $* in
+    *UnitFileState=generated*)
+      ls /etc/rc[2-5].d/S??"$1" >/dev/null 2>&1 && enabled=enabled || enabled=disabled
+      set -- "$@" "UnitFileState=$enabled" ;;
+  esac
+  frame unit "$@"
+}
+
 # probe_unit NAME: load, active and enabled, in systemd's words on every init system.
 probe_unit() {
   if [ -d /run/systemd/system ]; then
-    frame unit "$1" $(unit_words "$1")
+    frame_unit "$1" $(unit_words "$1")
   elif [ -x "/etc/init.d/$1" ]; then
     if command -v rc-service >/dev/null; then
       rc-service "$1" status >/dev/null 2>&1 && active=active || active=inactive

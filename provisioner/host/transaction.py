@@ -131,7 +131,8 @@ def rehearsal_program(
     _expect(program, plan.preconditions)
     _secure(program, plan)
     for step in plan.steps:
-        _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
+        if not isinstance(step, Keep):
+            _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
     program.call("sync_staged")
     backends = any(_is_backend_start(step, plan) for step in plan.steps)
     rehearsal.add_staged(program, plan, tests, backends=backends, live_policy=live_policy)

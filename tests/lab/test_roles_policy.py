@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import smtplib
 import ssl
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from roles_support import STRANGER, answer, logged_in, pruned
 from support import Site, conversation, postconf, state
+
+from provisioner.lab.recipe import PASSWORDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +131,32 @@ def test_submission_needs_its_socket(lab: Lab, host: Host, tmp_path: Path) -> No
     assert "requirement:/etc/ssl/no.key: not on this host" in refused.said
     assert "hosts.yml" in refused.err
     assert state(lab, host) == before
+
+
+@pytest.mark.matrix
+def test_submission_by_cyrus(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """saslauthd with the system's accounts, then with its own; chrooted smtpd on most releases."""
+    before, settings = state(lab, host), postconf(lab, host)
+    site = Site(lab, tmp_path, host)
+    roles = ["postfix", "smtpd_restrictions", "cyrus_auth", "submission"]
+    for mechanism in ("pam", "sasldb"):
+        options = {
+            "mail": MAIL,
+            "cyrus_auth": {"mechanism": mechanism},
+            "submission": {"sasl": {"type": "cyrus", "path": "smtpd"}},
+        }
+        site.say(options, roles)
+        site.settle()
+        assert lab.exec(host, "systemctl is-enabled saslauthd").stdout == "enabled\n"
+        if mechanism == "sasldb":
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                logged_in(lab, host, 587)
+            make = f"echo {PASSWORDS['alice']} | saslpasswd2 -p -c -u $(hostname) alice"
+            lab.exec(host, f"{make}; systemctl restart saslauthd")
+        for port in (587, 465):
+            with logged_in(lab, host, port) as session:
+                assert session.mail("alice@lab.example")[0] == 250
+                assert session.rcpt("x@good.example")[0] == 250
+    pruned(lab, host, site, before, settings)
+    ends = lab.exec(host, "systemctl is-active saslauthd; systemctl is-enabled saslauthd; true")
+    assert ends.stdout.split() == ["inactive", "disabled"]
