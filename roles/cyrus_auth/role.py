@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -48,8 +49,12 @@ class Options(RoleOptions):
 
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for index, argument in enumerate(options.arguments):
-        if set(argument) & set(" \t\n\"'\\$%"):
-            raise host.error(f"{argument!r} is more than one plain word", "arguments", index)
+        if not re.fullmatch(r"[A-Za-z0-9._:/@=,+-]+", argument):
+            raise host.error(f"{argument!r} is not one plain word", "arguments", index)
+    for option in ("directory", "name"):
+        value = getattr(options, option)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise host.error(f"{value!r} is no plain name", option)
     for index, package in enumerate(options.packages):
         yield Package(host.origin("packages", index), package)
     directory = f"{QUEUE}/{options.directory}"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import Field
+
 from provisioner.postfix.master_cf import Service
 from provisioner.postfix.tables import HEADER
 from provisioner.roles import (
@@ -83,7 +85,7 @@ class Firewall(RoleOptions):
     open: bool = True
     """Whether the ports are opened, where firewalld or ufw is active. False: left alone."""
 
-    zone: str | None = None
+    zone: str | None = Field(default=None, min_length=1)
     """The zone of firewalld's. Not set: the default zone."""
 
     nftables: Nftables | None = None
