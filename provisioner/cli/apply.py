@@ -136,13 +136,10 @@ def _carry_out(
 
 
 def _read(file: Path) -> SavedPlan:
+    from provisioner.inventory.readfile import read_text
     from provisioner.planning import planfile
 
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read as a saved plan: {error}") from error
-    return planfile.load(text, str(file))
+    return planfile.load(read_text(file), str(file))
 
 
 def _tell(planned: Sequence[Outcome], as_json: bool) -> None:

@@ -10,7 +10,10 @@ import datetime
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import Undefined
@@ -20,6 +23,8 @@ from provisioner.diagnostics import nearest, printable
 
 #: Longest text that a template may give, or build on its way, in characters.
 MAX_TEXT = 1 << 20
+#: Longest time that one regular expression may match, in seconds of the processor.
+MATCHING_SECONDS = 2.0
 
 
 class FilterError(ValueError):
@@ -62,9 +67,30 @@ def regex_replace(
     """Python's `re.sub`; groups are `\\1`."""
     flags = (re.IGNORECASE if ignorecase else 0) | (re.MULTILINE if multiline else 0)
     try:
-        return re.sub(pattern, replacement, _text(value), count=count, flags=flags)
+        with _bounded():
+            return re.sub(pattern, replacement, _text(value), count=count, flags=flags)
     except (re.error, IndexError, TypeError) as error:
         raise FilterError(f"regex_replace: {error}") from error
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Ends what takes more processor time than any honest expression. Python looks for signals
+    while it matches, but hears them in its main thread alone; values are read there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise FilterError("regex_replace: it takes too long to match this expression")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MATCHING_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def join(value: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:

@@ -18,9 +18,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from provisioner import __version__
+from provisioner.diagnostics import brief
 from provisioner.errors import HostError, InputError
 from provisioner.marks import Mark
-from provisioner.planning import sealing
+from provisioner.planning import manifest, sealing
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired
 from provisioner.postfix import sensitive
@@ -115,15 +116,17 @@ def load(text: str, file: str) -> SavedPlan:
     mark = Mark(file)
     again = "plan again with this version: provisioner plan -o FILE"
     try:
-        whole = json.loads(text)
-    except ValueError as error:
+        if "\\u0000" in text:
+            raise ValueError("there is a NUL byte in it")
+        whole = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not a saved plan: {error}", mark=mark, help=again) from error
     if not isinstance(whole, dict) or "digest" not in whole or "plan" not in whole:
         raise InputError("not a saved plan", mark=mark, help=again)
     digest = whole.pop("digest")
     if whole.get("format") != FORMAT or whole.get("provisioner") != __version__:
         raise InputError(
-            f"saved by provisioner {whole.get('provisioner')}, this is {__version__}",
+            f"saved by provisioner {str(whole.get('provisioner'))[:40]}, this is {__version__}",
             mark=mark,
             help=again,
         )
@@ -132,8 +135,29 @@ def load(text: str, file: str) -> SavedPlan:
     try:
         plan: SavedPlan = _adapter(SavedPlan).validate_json(json.dumps(whole["plan"]))
     except ValidationError as error:
-        raise InputError(f"not a saved plan: {error}", mark=mark, help=again) from error
+        raise InputError(f"not a saved plan: {brief(str(error))}", mark=mark, help=again) from error
+    for saved in plan.hosts.values():
+        _check_manifest(saved.plan, mark, again)
     return plan
+
+
+def _check_manifest(plan: HostPlan, mark: Mark, again: str) -> None:
+    try:
+        if plan.manifest is not None:
+            manifest.check(plan.manifest)
+    except ValueError as error:
+        raise InputError(
+            f"not a saved plan: its manifest: {error}", mark=mark, help=again
+        ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where a name stands twice: which one counts is the
+    reader's guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
 
 
 def _digest(body: Mapping[str, Any]) -> str:
