@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from provisioner.diagnostics import printable
+from provisioner.diagnostics import brief, printable
 from provisioner.errors import Failed, HostError, InputError, Unreachable
 from provisioner.fleet.events import (
     Event,
@@ -98,9 +98,9 @@ class HostJob:
     def progress(self, words: tuple[str, ...]) -> None:
         """Turns the host's own step and note frames into events."""
         if len(words) > 1 and words[0] == "step":
-            self.step(printable(" ".join(words[1:3])))
+            self.step(printable(brief(" ".join(words[1:3]))))
         elif len(words) > 1 and words[0] == "note":
-            self._listener(HostNote(self.target.name, printable(" ".join(words[1:]))))
+            self._listener(HostNote(self.target.name, printable(brief(" ".join(words[1:])))))
 
 
 Work = Callable[[HostJob], Outcome]

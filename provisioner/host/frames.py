@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Longest frame line that is believed, in bytes.
 MAX_HEAD = 4096
+#: Most frames of one answer; a host gives one for each thing it was asked, and a few more.
+MAX_FRAMES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ def split(answer: bytes, nonce: str) -> list[Frame]:
     The nonce is fresh and travels on standard input only, so no file content and no
     stray output can be taken for a frame.
     """
-    pieces = (b"\n" + answer).split(b"\n@@" + nonce.encode("ascii") + b" ")
+    mark = b"\n@@" + nonce.encode("ascii") + b" "
+    pieces = (b"\n" + answer).split(mark, MAX_FRAMES + 1)
+    if len(pieces) > MAX_FRAMES + 1:
+        return []  # nobody's answer
     frames = []
     for piece in pieces[1:]:
         head, newline, body = piece.partition(b"\n")

@@ -30,8 +30,10 @@ from provisioner.resources.observed import (
     UnitState,
 )
 
-#: Most file content that is taken from a host, in bytes, uncompressed.
+#: Most file content that is taken from a host, in bytes, uncompressed; and of main.cf and
+#: master.cf each, which are read line by line.
 MAX_CONTENT = 256 << 20
+MAX_CONFIGURATION = 4 << 20
 
 #: What a host remembers, by the names that `probe_contents` gives it.
 REMEMBERED = ("manifest.json", "manifest.next", "pending")
@@ -141,6 +143,10 @@ class _Answer:
             unfinished=bool(unfinished),
             pending=self._remembered("pending"),
         )
+        for path in (found.main_cf_path, found.master_cf_path):
+            state = found.paths.get(path)
+            if state and len(state.content or b"") > MAX_CONFIGURATION:
+                raise ValueError(f"{path} is larger than {MAX_CONFIGURATION >> 20} MiB")
         main, master = found.main_text, found.master_text
         return replace(
             found,
@@ -159,9 +165,14 @@ class _Answer:
     def _unpacked(self) -> dict[str, bytes]:
         """The contents that came, by number of the file asked for or name of what is remembered."""
         contents: dict[str, bytes] = {}
+        expected = {*map(str, range(len(self._asked.files))), *REMEMBERED}
+        room = MAX_CONTENT
         for frame in self._all("contents"):
-            packed, room = frame.body, MAX_CONTENT
+            packed = frame.body
             for name in frame.words[1:]:
+                if name not in expected:
+                    raise ValueError(f"content that nobody asked for: {name[:20]!r}")
+                expected.remove(name)
                 contents[name], packed = _unpack(packed, room)
                 room -= len(contents[name])
             if packed:
