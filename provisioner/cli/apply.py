@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import Common, common
-from provisioner.errors import ExitCode, InputError, Stale
+from provisioner.cli.options import Common, common, confirm_within_option
+from provisioner.errors import InputError, Stale
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Workspace
     from provisioner.fleet.outcome import Outcome
-    from provisioner.fleet.pool import Logins, Work
-    from provisioner.host.transaction import Owner
     from provisioner.planning.planfile import SavedPlan
-    from provisioner.transport.base import Target
 
 
 @click.command()
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("-D", "--diff", is_flag=True, help="Show differences of files in full.")
 @click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
 @click.option("--take-over", is_flag=True, help="Manage hosts that another inventory manages.")
+@confirm_within_option
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines; needs -y or -C.")
 @common
 @click.pass_context
@@ -43,6 +39,7 @@ def apply(
     diff: bool,
     prune: bool,
     take_over: bool,
+    confirm_within: int,
     as_json: bool,
 ) -> None:
     """Make the hosts as the inventory says, after showing the plan and asking.
@@ -51,88 +48,48 @@ def apply(
     moved on since are refused (exit 7), the others go on.
     """
     from provisioner.cli import running
-    from provisioner.cli.workspace import load
+    from provisioner.cli.workspace import load, new_owner
     from provisioner.fleet import jobs
-    from provisioner.fleet.outcome import Status
 
-    if as_json and not (yes or check):
-        raise InputError("--json leaves nobody to ask", help="add -y, or -C to change nothing")
+    running.check_asking(as_json=as_json, asks=not (yes or check))
     workspace = load(options)
     running.show_commit(workspace)
+    owner = new_owner("apply", confirm_within)
     saved = _read(planfile) if planfile else None
     with workspace.logins() as logins:
         if saved:
-            planned, prune = _saved(saved, workspace), saved.prune
+            prune = saved.prune
+            planned = _saved(saved, workspace)
             _tell(planned, as_json)
         else:
             planned = running.plan_hosts(
-                workspace, logins, options, prune=prune, keep=not check, as_json=as_json
+                workspace,
+                logins,
+                options,
+                prune=prune,
+                apply_as=None if check else owner.line,
+                as_json=as_json,
             )
         if not as_json:
             running.show_plans(planned, full_diff=diff)
-        plans = {e.host: e.plan for e in planned if e.plan and e.status is Status.PENDING}
+        plans = running.pending(planned)
         if check or not plans:
             context.exit(running.exit_code(planned))
         if not yes:
-            _ask(len(plans))
-        work = partial(
-            jobs.applying,
+            running.ask("Apply to", len(plans))
+        work = jobs.applying(
             workspace.desired,
             plans,
+            owner,
             prune=prune,
             take_over=take_over,
             host_keys={h: entry.host_key for h, entry in saved.hosts.items()} if saved else {},
         )
-        applied = _carry_out(workspace.only(list(plans)), logins, options, work, as_json)
+        applied = running.carry_out(
+            "apply", workspace.only(list(plans)), logins, options, owner, work, as_json
+        )
     rest = [outcome for outcome in planned if outcome.host not in plans]
     context.exit(running.exit_code([*rest, *applied]))
-
-
-def _ask(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise InputError(
-            "there is nobody to ask: standard input is not a terminal",
-            help="say -y to apply without asking",
-        )
-    hosts = "this host" if count == 1 else f"these {count} hosts"
-    if not click.confirm(f"Apply to {hosts}?", err=True):
-        click.echo("nothing was changed", err=True)
-        raise click.exceptions.Exit(ExitCode.OK)
-
-
-def _carry_out(
-    targets: Sequence[Target],
-    logins: Logins,
-    options: Common,
-    make_work: Callable[[Owner], Work],
-    as_json: bool,
-) -> list[Outcome]:
-    from provisioner.cli.running import listening
-    from provisioner.cli.workspace import new_owner
-    from provisioner.fleet import pool
-    from provisioner.report.outcomes import recap
-
-    owner = new_owner("apply")
-    outcomes: list[Outcome] = []
-    interrupted = False
-    with listening(options, as_json=as_json) as listener:
-        try:
-            outcomes = pool.run(
-                "apply",
-                targets,
-                logins,
-                make_work(owner),
-                forks=options.forks,
-                listener=listener,
-                run_id=owner.run,
-            )
-        except pool.Interrupted as stopped:
-            outcomes, interrupted = stopped.outcomes, True
-    if not as_json:
-        recap(outcomes, run=owner.run, unfinished=len(targets) - len(outcomes))
-    if interrupted:
-        raise click.exceptions.Exit(ExitCode.INTERRUPTED)
-    return outcomes
 
 
 def _read(file: Path) -> SavedPlan:

@@ -17,6 +17,10 @@ from provisioner.errors import ExitCode, ProvisionerError
 COMMANDS = {
     "plan": "Show what would change on each host.",
     "apply": "Make the hosts as the inventory says.",
+    "rollback": "Take back what a run did.",
+    "history": "Show what runs did to hosts.",
+    "recover": "Finish what interrupted runs left.",
+    "unlock": "End a run that holds a host.",
     "status": "Say which hosts have drifted.",
     "diff": "Show what a git revision changes, offline.",
     "inventory": "Show hosts, groups and variables.",

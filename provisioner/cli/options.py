@@ -96,6 +96,19 @@ _CONNECTION = (
 )
 
 
+def confirm_within_option(function: F) -> F:
+    """Adds the option about the guard."""
+    decorated: Any = click.option(
+        "--confirm-within",
+        type=click.IntRange(10, 3600),
+        metavar="SECONDS",
+        default=60,
+        show_default=True,
+        help="How long a host waits for the new login that confirms, before it undoes.",
+    )(function)
+    return decorated  # type: ignore[no-any-return]
+
+
 def common(function: F) -> F:
     """Adds the shared options; the function gets one `Common` as its first argument."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -11,15 +12,19 @@ import click
 
 from provisioner.cli.options import Common
 from provisioner.cli.workspace import Workspace
-from provisioner.errors import ExitCode, worst
+from provisioner.errors import ExitCode, InputError, worst
 from provisioner.fleet import jobs, pool
 from provisioner.fleet.events import Listener
-from provisioner.fleet.outcome import Outcome
+from provisioner.fleet.outcome import Outcome, Status
+from provisioner.host.transaction import Owner
 from provisioner.planning import planfile
+from provisioner.planning.plan import HostPlan
 from provisioner.report import plantext
 from provisioner.report.console import print_diagnostic, print_lines
 from provisioner.report.jsonlines import JsonLines
+from provisioner.report.outcomes import recap
 from provisioner.report.progress import Progress
+from provisioner.transport.base import Target
 
 
 def plan_hosts(
@@ -28,7 +33,7 @@ def plan_hosts(
     options: Common,
     *,
     prune: bool = False,
-    keep: bool = False,
+    apply_as: str | None = None,
     quiet: bool = False,
     as_json: bool = False,
 ) -> list[Outcome]:
@@ -38,7 +43,7 @@ def plan_hosts(
             "plan",
             workspace.targets,
             logins,
-            jobs.planning(workspace.desired, prune=prune, keep=keep),
+            jobs.planning(workspace.desired, prune=prune, apply_as=apply_as),
             forks=options.forks,
             listener=listener,
         )
@@ -88,3 +93,59 @@ def show_commit(workspace: Workspace) -> None:
     if who.commit:
         dirty = ", with uncommitted changes" if who.dirty else ""
         click.echo(f"inventory at commit {who.commit[:12]}{dirty}", err=True)
+
+
+def check_asking(*, as_json: bool, asks: bool) -> None:
+    """Raises `InputError` where a question would stand in the middle of JSON."""
+    if as_json and asks:
+        raise InputError("--json leaves nobody to ask", help="add -y, or -C to change nothing")
+
+
+def pending(planned: Sequence[Outcome]) -> dict[str, HostPlan]:
+    """The plans that have something to do."""
+    return {each.host: each.plan for each in planned if each.plan and each.status is Status.PENDING}
+
+
+def ask(what: str, count: int) -> None:
+    """`Apply to these 3 hosts?` Ends the program with 0 where the answer is no."""
+    if not sys.stdin.isatty():
+        raise InputError(
+            "there is nobody to ask: standard input is not a terminal",
+            help="say -y to go on without asking",
+        )
+    hosts = "this host" if count == 1 else f"these {count} hosts"
+    if not click.confirm(f"{what} {hosts}?", err=True):
+        click.echo("nothing was changed", err=True)
+        raise click.exceptions.Exit(ExitCode.OK)
+
+
+def carry_out(
+    verb: str,
+    targets: Sequence[Target],
+    logins: pool.Logins,
+    options: Common,
+    owner: Owner,
+    work: pool.Work,
+    as_json: bool = False,
+) -> list[Outcome]:
+    """Run `work` on the targets and say how it ended. Ends the program on Ctrl-C."""
+    outcomes: list[Outcome] = []
+    interrupted = False
+    with listening(options, as_json=as_json) as listener:
+        try:
+            outcomes = pool.run(
+                verb,
+                targets,
+                logins,
+                work,
+                forks=options.forks,
+                listener=listener,
+                run_id=owner.run,
+            )
+        except pool.Interrupted as stopped:
+            outcomes, interrupted = stopped.outcomes, True
+    if not as_json:
+        recap(outcomes, run=owner.run, unfinished=len(targets) - len(outcomes))
+    if interrupted:
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED)
+    return outcomes

@@ -134,9 +134,10 @@ def _inventory_facts(who: Identity, sources: Sequence[str]) -> dict[str, str]:
     return facts
 
 
-def new_owner(verb: str) -> Owner:
+def new_owner(verb: str, window: int = 60) -> Owner:
     """A run ID, and the line that others see while this run holds a host's lock."""
     now = datetime.now(UTC)
     run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     who = f"{getpass.getuser()}@{socket.gethostname()}"
-    return Owner(run, f"{verb} by {who}, process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%S} UTC")
+    since = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    return Owner(run, f"{verb} by {who}, process {os.getpid()}, since {since}", window)

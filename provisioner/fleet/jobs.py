@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeVar
 
-from provisioner.errors import Conflict, Failed, HostError, Stale
+from provisioner.errors import Conflict, Failed, HostError, Stale, Unreachable
 from provisioner.fleet.outcome import Outcome, Status
 from provisioner.fleet.pool import HostJob, Work
 from provisioner.host import session
 from provisioner.host.transaction import Owner
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired
+from provisioner.transport.base import Connection
+
+Answer = TypeVar("Answer")
+
+#: Seconds between two tries to log in again for the confirmation.
+PAUSE = 2.0
 
 
-def planning(desired: Mapping[str, Desired], *, prune: bool = False, keep: bool = False) -> Work:
-    """Plan a host: one connection, one exec. `keep` leaves the login open where there is
-    something to apply."""
+def planning(
+    desired: Mapping[str, Desired], *, prune: bool = False, apply_as: str | None = None
+) -> Work:
+    """Plan a host: one connection, one exec.
+
+    `apply_as` is said by who is about to apply, as the line that others see: what an earlier
+    run left is finished first, and the login stays open where there is something to do.
+    """
 
     def work(job: HostJob) -> Outcome:
         connection = job.connect()
         job.step("plan")
-        plan = session.plan(connection, desired[job.target.name], prune=prune)
-        if keep and not plan.empty and not plan.errors:
+        wanted = desired[job.target.name]
+        plan = session.plan(connection, wanted, prune=prune)
+        if apply_as is not None and plan.open_run:
+            job.step("recover")
+            plan = session.recover_and_plan(connection, wanted, apply_as, prune=prune)
+        if apply_as is not None and not plan.empty and not plan.errors:
             job.keep()
         return _planned(job.target.name, plan)
 
@@ -67,10 +85,13 @@ def applying(
                 help="apply from there, or take the host over with --take-over",
             )
         expected = (host_keys or {}).get(host, "")
-        _apply(job, desired[host], plan, owner, prune, expected)
+        changed = _apply(job, desired[host], plan, owner, prune, expected)
         job.disconnect()
         job.step("confirm")
-        rest = session.confirm(job.connect(), desired[host], owner)
+        if changed:
+            rest = confirm(job, owner, lambda new: session.confirm(new, desired[host], owner))
+        else:
+            rest = session.plan(job.connect(), desired[host])
         if not rest.empty or rest.errors:
             left = ", ".join(dict.fromkeys(change.address for change in rest.changes))
             error: HostError = Conflict(
@@ -85,9 +106,30 @@ def applying(
     return work
 
 
+def confirm(job: HostJob, owner: Owner, ask: Callable[[Connection], Answer]) -> Answer:
+    """Confirm over a new login, tried again for as long as the host waits."""
+    ends = time.monotonic() + owner.window
+    while True:
+        try:
+            return ask(job.connect())
+        except Unreachable as error:
+            job.disconnect()
+            if time.monotonic() + PAUSE > ends:
+                when = f"{datetime.now(UTC):%H:%M:%S} UTC"
+                raise Unreachable(
+                    job.target.name,
+                    "confirm",
+                    f"{error.message}; the change was made and is not confirmed, and by about "
+                    f"{when} the host undoes it by itself",
+                    help=f"when it can be reached again: provisioner history {job.target.name}",
+                ) from error
+        time.sleep(PAUSE)
+
+
 def _apply(
     job: HostJob, desired: Desired, plan: HostPlan, owner: Owner, prune: bool, host_key: str
-) -> None:
+) -> bool:
+    """Whether there was anything to do but packages."""
     connection = job.connect()
     if host_key and job.host_key != host_key:
         raise Stale(
@@ -104,6 +146,7 @@ def _apply(
         if plan.errors:
             raise _refusal(job.target.name, plan)
         if plan.empty:
-            return
+            return False
     job.step("apply")
     session.apply(connection, plan, owner, progress=job.progress)
+    return True

@@ -1,61 +1,39 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN= SWAPPED= MADE= UNFINISHED= TRUSTED=$NL
+RUN= OWNER= COPIED= CHANGING= TRUSTED=$NL
 
-# stop OUTCOME MESSAGE: end with that result. What is staged goes; a failure after the
-# first rename is undone.
+# stop OUTCOME MESSAGE: end with that result. Before the guard is armed, what is staged goes;
+# afterwards everything is put back first.
 stop() {
-  if [ "$1" = failed ] && [ -n "$SWAPPED" ]; then
-    abort "$2"
-  fi
-  [ "$1" = ok ] || undo_files
-  discard
-  remove_directories
-  frame result "$1"
-  printf '%s\n' "$2"
-  frame end
-  exit 0
+  case $AT in
+    ARMED | SWAPPED)
+      [ -z "$CHANGING" ] || frame step undo
+      decide undone
+      undo_change live "$2"
+      [ "$OUTCOME" = untouched ] || end "$OUTCOME" "$SAID" ;;
+    *)
+      if [ -n "$HERE" ]; then back_out; else discard; fi ;;
+  esac
+  end "$1" "$2"
 }
 
 no_room() {
   stop failed "cannot write to $STATE (no space left?)"
 }
 
-# Only names that we gave are ever removed.
-discard() {
-  [ ! -f "$STATE/staged" ] || while IFS= read -r path; do
-    case ${path##*/} in
-      .*.provisioner-*) rm -f -- "$path" "$path".* ;;
-    esac
-  done <"$STATE/staged"
-  rm -f -- "$STATE/staged" "$STATE/undo" "$STATE"/*.new
-}
-
-# remove_directories: those that undo found to be ours, unless others use them by now.
-remove_directories() {
-  printf '%s' "$MADE" | while IFS= read -r path; do
-    rmdir -- "$path" 2>/dev/null
-  done
-}
-
-# begin RUN OWNER: the lock is held by descriptor 9, which no child may inherit.
+# begin RUN OWNER: the lock is held by descriptor 9, which no lasting child may inherit. What
+# an earlier run left is finished first.
 begin() {
   trap '' HUP INT TERM PIPE
-  RUN=$1
   found=$(untrusted "$STATE")
-  [ -z "$found" ] || stop failed "$(in_words "$found"): what is kept there cannot be trusted"
-  said=$(mkdir -p -m 0700 -- "$STATE" 2>&1 && touch -- "$STATE/lock" 2>&1) ||
-    stop failed "cannot write to $STATE: ${said##*: }"
-  exec 9>>"$STATE/lock"
-  if ! flock -n 9; then
-    frame result locked
-    cat "$STATE/owner" 2>/dev/null
-    frame end
-    exit 0
-  fi
-  printf '%s\n' "$2" >"$STATE/owner"
-  discard
-  rm -f -- "$STATE/emptied"
+  [ -z "$found" ] || end failed "$(in_words "$found"): what is kept there cannot be trusted"
+  said=$(mkdir -p -m 0700 -- "$STATE" 2>&1 && chmod 0700 -- "$STATE" 2>&1 &&
+    touch -- "$STATE/lock" 2>&1) ||
+    end failed "cannot write to $STATE: ${said##*: }"
+  lock_host 3 || end locked "$(cat "$STATE/owner" 2>/dev/null)"
+  recover_first
+  RUN=$1 OWNER=$2 HERE= AT= CHANGING=
+  printf '%s\n' "$OWNER" 2>/dev/null >"$STATE/owner" || no_room
   unblock_starts
   frame step lock
 }
@@ -119,7 +97,7 @@ stage_begin() {
   [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
   [ ! -e "$staged" ] && [ ! -L "$staged" ] ||
     stop failed "there is something where $subject is to be staged: $staged"
-  printf '%s\n' "$staged" >>"$STATE/staged" || no_room
+  printf '%s\n' "$staged" >>"$HERE/staged" || no_room
   if [ -e "$target" ]; then
     replaceable "$1"
     # Owner, mode, ACLs, extended attributes and security label come along.
@@ -143,13 +121,13 @@ stage_take() {
 # stage_keep OFFSET LENGTH: that part of what stands there now.
 stage_keep() {
   said=$(dd if="$target" iflag=skip_bytes,count_bytes,fullblock bs=65536 skip="$1" count="$2" \
-    status=none 2>&1 >>"$staged") || cannot_stage
+    status=none 2>&1 >>"$staged" 9>&-) || cannot_stage
 }
 
 # stage_rest OFFSET: from there to the end.
 stage_rest() {
   said=$(dd if="$target" iflag=skip_bytes,fullblock bs=65536 skip="$1" \
-    status=none 2>&1 >>"$staged") || cannot_stage
+    status=none 2>&1 >>"$staged" 9>&-) || cannot_stage
 }
 
 stage_kept_copy() {
@@ -192,7 +170,7 @@ attributes() {
 stage_compile() {
   locate "$1"
   if [ ! -e "$staged" ]; then
-    printf '%s\n' "$staged" >>"$STATE/staged"
+    printf '%s\n' "$staged" >>"$HERE/staged" || no_room
     said=$(cp -a -- "$target" "$staged" 2>&1) || cannot_stage
   fi
   flags=
@@ -212,90 +190,126 @@ stage_compile() {
   [ ! -e "$compiled" ] || chown -- "$(stat -c %u:%g -- "$compiled")" "$staged$(suffix "$2")"
 }
 
-# keep PATH: a copy of what stood there before us, kept for as long as we manage it.
-keep() {
-  locate "$1"
-  mkdir -p -m 0700 -- "$STATE/before"
-  kept=$STATE/before/$(digest "$target")
-  [ -e "$kept" ] && return 0
-  cp -a -- "$target" "$STATE/before/.new" && mv -f -- "$STATE/before/.new" "$kept" ||
-    stop failed "cannot keep a copy of $1"
-}
-
 make_directory() {
   locate "$1"
   if [ ! -d "$1" ]; then
     said=$(mkdir -m 0755 -- "$1" 2>&1) || stop failed "cannot create $1: ${said##*: }"
-    undo_entry directory "$1" -
+    undo_entry directory "$1" - - -
   fi
   attributes "$1" "$2" "$3" "$4"
 }
 
-# sync_staged: on disk before any name points at it.
+# sync_staged: on disk before any name points at it. What the host is to remember waits with
+# the journal for the confirmation.
 sync_staged() {
-  set --
-  [ -f "$STATE/staged" ] || return 0
-  while IFS= read -r path; do
+  for name in manifest.json paths units guard; do
+    [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$HERE/$name" || no_room
+  done
+  set -- "$HERE/"
+  [ ! -e "$HERE/guard" ] || set -- "$@" "$HERE/guard"
+  [ ! -f "$HERE/staged" ] || while IFS= read -r path; do
     for file in "$path" "$path.db" "$path.lmdb" "$path.cdb"; do
       [ -e "$file" ] && set -- "$@" "$file"
     done
-  done <"$STATE/staged"
-  for file in "$STATE"/*.new; do
-    [ -e "$file" ] && set -- "$@" "$file"
-  done
-  [ $# -eq 0 ] || sync -- "$@" 2>/dev/null || sync
+  done <"$HERE/staged"
+  persist "$@"
+  journal STAGED || no_room
   frame step stage
 }
 
-# A run that ends between here and the activation leaves word of what is still to be done.
-mark_pending() {
-  printf '%s\n' "$1 $RUN" >"$STATE/pending" || no_room
-  sync -- "$STATE/pending" 2>/dev/null || sync
+# rename_list NAME: the one that the following calls write.
+rename_list() {
+  LIST=$1
 }
 
-# begin_swap: from here on, failing means undoing.
-# Should this shell die from here on, manifest.next is how the next probe knows what stood
-# here before us; one that a dead run left is contained in ours.
-begin_swap() {
-  [ ! -e "$STATE/manifest.next" ] || UNFINISHED=yes
-  [ ! -e "$STATE/manifest.json.new" ] ||
-    mv -f -- "$STATE/manifest.json.new" "$STATE/manifest.next" || no_room
-  SWAPPED=yes
-  mark_log
-}
-
-# swap PATH TYPE: the compiled table first, so that source and compiled form are never
-# newer in the wrong order; TYPE `-` is no table.
-swap() {
+# will_rename PATH TYPE | will_compile PATH TYPE | will_remove PATH TYPE: what `rename_all`
+# does, worked out before so that nothing but renames happens then. The compiled table comes
+# first: source and compiled form are never newer in the wrong order. TYPE `-` is no table.
+will_rename() {
+  [ "$2" = - ] || will_compile "$@"
   locate "$1"
-  if [ "$2" != - ]; then
-    mv -f -- "$staged$(suffix "$2")" "$target$(suffix "$2")" ||
-      stop failed "cannot rename the compiled $1 into place"
-  fi
-  mv -f -- "$staged" "$target" || stop failed "cannot rename $1 into place"
+  rename_entry "$staged" "$target"
 }
 
-swap_compiled() {
+will_compile() {
   locate "$1"
-  mv -f -- "$staged$(suffix "$2")" "$target$(suffix "$2")" ||
-    stop failed "cannot rename the compiled $1 into place"
-  rm -f -- "$staged"
+  rename_entry "$staged$(suffix "$2")" "$target$(suffix "$2")"
 }
 
-# drop PATH TYPE: the compiled form of a table that is compiled otherwise by now, or not at all.
-drop() {
+# will_drop PATH TYPE: the compiled form of a table that is compiled otherwise by now, or not
+# at all.
+will_drop() {
   locate "$1"
-  rm -f -- "$target$(suffix "$2")" || stop failed "cannot remove the compiled form of $1"
+  rename_entry - "$target$(suffix "$2")"
 }
 
-remove() {
+will_remove() {
   if [ -d "$1" ] && [ ! -L "$1" ]; then
-    # Backups stand in it until all is well: it goes last.
-    printf '%s\n' "$1" >>"$STATE/emptied" || stop failed "cannot write to $STATE"
+    # Backups stand in it until the change is confirmed: it goes last.
+    printf '%s\n' "$1" >>"$HERE/emptied" || no_room
     return
   fi
-  rm -f -- "$1" || stop failed "cannot remove $1"
-  [ "$2" = - ] || rm -f -- "$1$(suffix "$2")"
+  rename_entry - "$1"
+  [ "$2" = - ] || rename_entry - "$1$(suffix "$2")"
+}
+
+rename_entry() {
+  printf '%s\n' "$@" >>"$HERE/renames.$LIST" || no_room
+}
+
+# prepared: from here on, everything that undo needs is on disk.
+prepared() {
+  set -- "$HERE/"
+  for file in "$HERE/undo" "$HERE/healthy" "$HERE/touched"; do
+    [ -e "$file" ] && set -- "$@" "$file"
+  done
+  [ ! -f "$HERE/undo" ] || while IFS= read -r kind && IFS= read -r path && IFS= read -r how &&
+    IFS= read -r was && IFS= read -r becomes; do
+    [ "$kind" != old ] || set -- "$@" "${how%/*}/"
+  done <"$HERE/undo"
+  persist "$@"
+  journal PREPARED || no_room
+}
+
+# arm_guard: from here on, failing means undoing.
+arm_guard() {
+  arm
+  journal ARMED || no_room
+  mark_log
+  : >"$HERE/looked"
+  frame step guard
+}
+
+# rename_all LIST: in one breath; Postfix is told right after it.
+rename_all() {
+  [ -f "$HERE/renames.$1" ] || return 0
+  still_ours "$1"
+  CHANGING=yes
+  while IFS= read -r from && IFS= read -r to; do
+    if [ "$from" = - ]; then
+      rm -f -- "$to" || stop failed "cannot remove $to"
+    else
+      mv -f -- "$from" "$to" || stop failed "cannot rename $to into place"
+    fi
+  done <"$HERE/renames.$1"
+}
+
+# still_ours LIST: nobody wrote or replaced a file since it was looked at. No process is needed
+# for that, so that hardly any time is left for it to happen.
+still_ours() {
+  while IFS= read -r from && IFS= read -r to; do
+    if [ "$to" -nt "$HERE/looked" ] ||
+      { [ -z "$COPIED" ] && [ -e "$from.old" ] && ! [ "$to" -ef "$from.old" ]; }; then
+      stop stale "$to is not what it was when this was planned"
+    fi
+  done <"$HERE/renames.$1"
+}
+
+# swapped: not synced, for Postfix is told at once.
+swapped() {
+  printf 'SWAPPED\n' >>"$HERE/journal" || no_room
+  AT=SWAPPED SWITCHED=yes
+  frame step swap
 }
 
 # sync_directories PATH...: those that their names stand in, behind symbolic links.
@@ -305,24 +319,7 @@ sync_directories() {
     shift
     set -- "$@" "${target%/*}/"
   done
-  sync -- "$@" 2>/dev/null || sync
-  frame step swap
-}
-
-master_alive() {
-  read -r pid 2>/dev/null <"$1/pid/master.pid" || return 1
-  [ "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)" = master ]
-}
-
-# wait_alive: Postfix runs, at the latest after five seconds.
-wait_alive() {
-  tries=0
-  sleep 0.1
-  until master_alive "$QUEUE"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 50 ] || return 1
-    sleep 0.1
-  done
+  persist "$@"
 }
 
 # make_queue QUEUE: backends have their sockets there, and where Postfix was never started
@@ -332,49 +329,14 @@ make_queue() {
   said=$(postfix check 2>&1 9>&-) || stop failed "postfix check: $said"
 }
 
-# activate reload|restart UNIT QUEUE: and Postfix runs afterwards.
+# activate: Postfix reads what has changed, and runs afterwards.
 activate() {
-  ACTIVATED=$2 QUEUE=$3
-  case $1 in
+  case $LEVEL in
     reload) said=$(postfix reload 2>&1 9>&-) ;;
-    restart) said=$(control_unit restart "$2" 2>&1) ;;
-  esac || stop failed "$1 of Postfix failed: $said$(last_words)"
-  wait_alive || stop failed "Postfix does not run after the $1$(last_words)"
-  frame step "$1"
-}
-
-# control_unit VERB UNIT: on whatever init system there is. What is started without
-# systemd would inherit the signals that we ignore.
-control_unit() (
-  if [ -d /run/systemd/system ]; then
-    [ "$(systemctl show -p NeedDaemonReload --value -- "$2" 2>/dev/null)" != yes ] ||
-      systemctl daemon-reload 9>&-
-    systemctl "$1" -- "$2" 9>&-
-    exit
-  fi
-  trap - INT TERM PIPE
-  # A daemon keeps the output it is started with: not ours, which is read to its end.
-  init_script "$1" "$2" >"$STATE/said.new" 2>&1 </dev/null 9>&-
-  status=$?
-  cat -- "$STATE/said.new"
-  rm -f -- "$STATE/said.new"
-  exit "$status"
-)
-
-# init_script VERB NAME: by OpenRC, or by System V's scripts.
-init_script() {
-  if command -v rc-service >/dev/null; then
-    case $1 in
-      enable) rc-update add "$2" default ;;
-      disable) rc-update del "$2" default ;;
-      *) rc-service "$2" "$1" ;;
-    esac
-  else
-    case $1 in
-      enable | disable) update-rc.d "$2" "$1" ;;
-      *) service "$2" "$1" ;;
-    esac
-  fi
+    restart) said=$(control_unit restart "$UNIT" 2>&1) ;;
+  esac || stop failed "$LEVEL of Postfix failed: $said$(last_words)"
+  wait_alive "$QUEUE" || stop failed "Postfix does not run after the $LEVEL$(last_words)"
+  frame step "$LEVEL"
 }
 
 control() {
@@ -393,41 +355,10 @@ receive() {
     stop failed "$3 did not arrive whole (connection lost?)"
 }
 
-# remove_emptied: what others keep in a directory of ours keeps the directory.
-remove_emptied() {
-  [ -f "$STATE/emptied" ] || return 0
-  while IFS= read -r path; do
-    rmdir --ignore-fail-on-non-empty -- "$path" 2>/dev/null
-  done <"$STATE/emptied"
-  rm -f -- "$STATE/emptied"
-}
-
-# finish RUN: applied; the controller confirms over a new login.
+# finish: applied and healthy; the controller confirms over a new login.
 finish() {
-  if [ -f "$STATE/compiled" ] && [ "$(wc -l <"$STATE/compiled")" -gt 1000 ]; then
-    tail -n 500 "$STATE/compiled" >"$STATE/compiled.new" &&
-      mv -f -- "$STATE/compiled.new" "$STATE/compiled"
-  fi
-  rm -f -- "$STATE/pending"
-  for name in paths units; do
-    [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$STATE/$name" ||
-      stop failed "cannot write $STATE/$name"
-  done
-  [ ! -e "$STATE/manifest.next" ] || mv -f -- "$STATE/manifest.next" "$STATE/manifest.json" ||
-    stop failed "cannot write $STATE/manifest.json"
-  discard
-  remove_emptied
-  printf '%s\n' "$RUN" >"$STATE/unconfirmed"
-  stop ok "$RUN"
-}
-
-confirm() {
-  if [ "$(cat "$STATE/unconfirmed" 2>/dev/null)" = "$1" ]; then
-    rm -f -- "$STATE/unconfirmed"
-    frame confirmed yes
-  else
-    frame confirmed no
-  fi
+  journal ACTIVE $(($(date +%s) + WINDOW)) || no_room
+  end ok "$RUN"
 }
 
 # ---- packages ------------------------------------------------------------------------

@@ -97,7 +97,8 @@ firewall() {
   verb=$1
   case $verb in open) back=close ;; *) back=open ;; esac
   shift
-  undo_entry firewall "$back $*" -
+  undo_entry firewall "$back $*" - - -
+  persist "$HERE/undo"
   said=$(firewall_do "$verb" "$@" 2>&1) || stop failed "$1: cannot $verb port $3/tcp: $said"
   frame step firewall "$verb $3/tcp"
 }

@@ -17,9 +17,9 @@ frame() {
 # take LENGTH plain|gzip: exactly that many bytes of standard input, to standard output.
 take() {
   if [ "$2" = gzip ]; then
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none | gzip -dc
+    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none 9>&- | gzip -dc 9>&-
   else
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none
+    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none 9>&-
   fi
 }
 

@@ -1,5 +1,5 @@
 # Is mail service alive? Asked before the change, to know what to expect, and after it.
-HEALTHY= LOG= LOGGED=0 SINCE=0
+LOG= LOGGED=0 SINCE=0
 
 # reach PORT: an address that the listener on this port can be reached at, from the
 # kernel's own table (state 0A is LISTEN); fails if nobody listens.
@@ -80,17 +80,25 @@ check_listener() {
   esac
 }
 
-# health_before NAME PORT KIND: remembers which listeners are well.
+# is_well NAME PORT KIND: at once, or a little later.
+is_well() {
+  for patience in 2 5 5; do
+    check_listener "$1" "$2" "$3" "$patience" && return 0
+    sleep 0.3
+  done
+  return 1
+}
+
+# health_before NAME PORT KIND: remembers which listeners are well; undo is held to that, too.
 health_before() {
-  check_listener "$1" "$2" "$3" 5 && HEALTHY="$HEALTHY $1 "
-  return 0
+  ! check_listener "$1" "$2" "$3" 5 || printf '%s\n' "$1 $2 $3" >>"$HERE/healthy" || no_room
 }
 
 # health_after NAME PORT KIND WAS: WAS is `same` for a listener that stood before: it is
 # held to what it was; a `new` one must be well.
 health_after() {
   if [ "$4" = same ]; then
-    case $HEALTHY in *" $1 "*) ;; *) return 0 ;; esac
+    grep -qsxF -- "$1 $2 $3" "$HERE/healthy" || return 0
   fi
   # A process that dies at its start is not started again for a minute: no use waiting.
   for patience in 2 5 5; do

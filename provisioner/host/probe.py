@@ -21,6 +21,7 @@ from provisioner.resources.observed import (
     FirewallRequest,
     FirewallState,
     Observed,
+    OpenTransaction,
     PackageRequest,
     PathKind,
     PathState,
@@ -60,6 +61,7 @@ class ProbeRequests:
 
     def add_calls(self, program: Program) -> None:
         """Append the probe's calls to a program that has `probe.sh` in it."""
+        program.call("probe_open")
         program.call("probe_facts")
         tables = [word for each in self.tables for word in (each.path, each.type)]
         if tables:
@@ -142,6 +144,7 @@ class _Answer:
             manifest=manifest.merged(_manifest(remembered), _manifest(unfinished)),
             unfinished=bool(unfinished),
             pending=self._remembered("pending"),
+            open=self._open(),
         )
         for path in (found.main_cf_path, found.master_cf_path):
             state = found.paths.get(path)
@@ -182,14 +185,21 @@ class _Answer:
     def _remembered(self, name: str) -> str:
         return self._contents.get(name, b"").decode("utf-8", "surrogateescape")
 
+    def _open(self) -> OpenTransaction | None:
+        for frame in self._all("open"):
+            _, run, state, until = frame.words
+            owner, *outcome = _lines(frame)
+            return OpenTransaction(run, state, int(until), owner, " ".join(outcome[1:]))
+        return None
+
     def _paths(self) -> dict[str, PathState]:
         lines = _lines(self._one("states"))
         asked = [file.path for file in self._asked.files]
-        states = {path: _path_state(path, line) for path, line in zip(asked, lines, strict=True)}
+        states = {path: path_state(path, line) for path, line in zip(asked, lines, strict=True)}
         for frame in self._all("managed"):
             told = _lines(frame)
             for path, line in zip(told[::2], told[1::2], strict=True):
-                states.setdefault(path, _path_state(path, line))
+                states.setdefault(path, path_state(path, line))
         for name, content in self._contents.items():
             if name in REMEMBERED:
                 continue
@@ -278,7 +288,8 @@ def _facts(frame: Frame) -> tuple[Facts, dict[str, str]]:
     return facts, single
 
 
-def _path_state(path: str, line: str) -> PathState:
+def path_state(path: str, line: str) -> PathState:
+    """What a line of `path_states` says. Raises ValueError for what is none."""
     kind, *rest = line.split(" ", 6)
     if kind == PathKind.MISSING:
         return PathState(path)

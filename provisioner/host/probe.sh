@@ -2,6 +2,21 @@
 
 # Forks are what a probe costs, so each question that needs a program is asked once for all.
 
+# probe_open: a change that is not finished. Between the first rename and the end of an undo
+# nothing is as it will be: whoever holds the lock then is done in a moment, and nobody does if
+# both it and its guard died.
+probe_open() {
+  read_transaction || return 0
+  case $AT in
+    ARMED | SWAPPED) flock -s -w 20 "$STATE/lock" true ;;
+    ACTIVE) ! decided || flock -s -w 20 "$STATE/lock" true ;;
+  esac
+  read_transaction || return 0
+  frame open "$RUN" "${AT:-BEGUN}" "$UNTIL"
+  printf '%s\n' "$WHO"
+  cat -- "$HERE/outcome" 2>/dev/null
+}
+
 # One line a fact; values are never empty words.
 probe_facts() {
   frame facts

@@ -2,23 +2,26 @@
 
 Counts: planning is one exec, and so is proving something without applying it. Applying is
 one exec, plus one on a new login that confirms and probes again; a package phase
-adds one of its own.
+adds one of its own, and so does a host that an earlier run left unfinished.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from provisioner.errors import Failed
-from provisioner.host import probe, rehearsal, transaction
+from provisioner.host import history as host_history
+from provisioner.host import journal, probe, rehearsal, transaction
 from provisioner.host.frames import FrameWatcher, split
 from provisioner.host.program import Program
 from provisioner.host.rehearsal import Rehearsal
 from provisioner.host.transaction import Owner
+from provisioner.planning import rollback
+from provisioner.planning.generations import Generation
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired, plan_host
 from provisioner.policy.conversation import PolicyTest
-from provisioner.resources.observed import Observed
+from provisioner.resources.observed import FileRequest, Observed, PathState
 from provisioner.transport.base import Connection, Exchange, Limits
 
 #: Called with the words of each step the host reports.
@@ -35,11 +38,30 @@ def _ignore(_words: tuple[str, ...]) -> None:
 
 def plan(connection: Connection, desired: Desired, *, prune: bool = False) -> HostPlan:
     """Probe the host and plan it: one exec."""
-    program = Program("probe.sh")
-    asked = probe.ProbeRequests(desired.requests())
-    asked.add_calls(program)
+    program = Program("journal.sh", "probe.sh")
+    asked = _ask(program, desired)
     exchange = _run(connection, program, PROBE_LIMITS)
     return _planned(connection, desired, asked, exchange, program.nonce, prune)
+
+
+def recover_and_plan(
+    connection: Connection, desired: Desired, owner: str, *, prune: bool = False
+) -> HostPlan:
+    """Finish what an earlier run left, then plan: one exec. `owner` is the line that others
+    see meanwhile. Raises `Locked` while the host waits for that run's confirmation,
+    `Conflict` where it cannot be undone."""
+    program = Program(*journal.UNDO, "probe.sh")
+    program.call("recover_host", owner)
+    asked = _ask(program, desired)
+    exchange = _run(connection, program, APPLY_LIMITS)
+    transaction.check_result(connection.target.name, exchange.stdout, program.nonce, "recover")
+    return _planned(connection, desired, asked, exchange, program.nonce, prune)
+
+
+def _ask(program: Program, desired: Desired) -> probe.ProbeRequests:
+    asked = probe.ProbeRequests(desired.requests())
+    asked.add_calls(program)
+    return asked
 
 
 def install_packages(
@@ -53,8 +75,7 @@ def install_packages(
 ) -> HostPlan:
     """Install what `before` found missing, probe again and plan the rest: one exec."""
     program = transaction.packages_program(before.packages, owner)
-    asked = probe.ProbeRequests(desired.requests())
-    asked.add_calls(program)
+    asked = _ask(program, desired)
     exchange = _run(connection, program, PACKAGE_LIMITS, progress)
     host = connection.target.name
     transaction.check_result(host, exchange.stdout, program.nonce, "packages")
@@ -127,13 +148,65 @@ def _rehearsed(
 
 
 def confirm(connection: Connection, desired: Desired, owner: Owner) -> HostPlan:
-    """On a new login: confirm the run and plan again. The plan should be empty."""
-    program = Program("apply.sh", "probe.sh")
-    program.call("confirm", owner.run)
-    asked = probe.ProbeRequests(desired.requests())
+    """On a new login: confirm the run and plan again. The plan should be empty.
+
+    Raises `RolledBack` where the host undid the change before it was confirmed.
+    """
+    program = transaction.confirm_program(owner)
+    asked = _ask(program, desired)
+    exchange = _run(connection, program, APPLY_LIMITS)
+    journal.check_confirmed(connection.target.name, owner.run, exchange.stdout, program.nonce)
+    return _planned(connection, desired, asked, exchange, program.nonce, prune=False)
+
+
+def history(connection: Connection, *, manifests: bool = False) -> list[Generation]:
+    """What the transactions of this host left: one exec."""
+    program = host_history.program(manifests=manifests)
+    exchange = _run(connection, program, PROBE_LIMITS)
+    return host_history.parse(connection.target.name, exchange.stdout, program.nonce)
+
+
+def plan_rollback(connection: Connection, undone: Sequence[Generation]) -> HostPlan:
+    """The plan that takes these generations back, newest first: one exec."""
+    program = Program("journal.sh", "probe.sh")
+    asked = probe.ProbeRequests(rollback.requests(undone))
     asked.add_calls(program)
     exchange = _run(connection, program, PROBE_LIMITS)
-    return _planned(connection, desired, asked, exchange, program.nonce, prune=False)
+    host = connection.target.name
+    observed = _observed(connection, asked, exchange, program.nonce)
+    return rollback.plan_rollback(host, undone, observed)
+
+
+def confirm_paths(
+    connection: Connection, wanted: Mapping[str, PathState], owner: Owner
+) -> list[str]:
+    """On a new login: confirm the run, and tell which paths are not as wanted. Raises as
+    `confirm` does."""
+    program = transaction.confirm_program(owner)
+    asked = probe.ProbeRequests(FileRequest(path) for path in wanted)
+    asked.add_calls(program)
+    exchange = _run(connection, program, APPLY_LIMITS)
+    journal.check_confirmed(connection.target.name, owner.run, exchange.stdout, program.nonce)
+    observed = _observed(connection, asked, exchange, program.nonce)
+    return [
+        path for path, state in wanted.items() if observed.paths[path].signature != state.signature
+    ]
+
+
+def recover(connection: Connection, owner: Owner, *, progress: Progress = _ignore) -> None:
+    """Finish what an earlier run left: one exec. Raises `Locked`, `Conflict`."""
+    program = Program(*journal.UNDO)
+    program.call("recover_host", owner.line)
+    exchange = _run(connection, program, APPLY_LIMITS, progress)
+    transaction.check_result(connection.target.name, exchange.stdout, program.nonce, "recover")
+
+
+def unlock(connection: Connection, run: str, owner: Owner, *, progress: Progress = _ignore) -> None:
+    """End that run now: one exec. Raises `Failed` where it is not the one that is open."""
+    program = Program(*journal.UNDO, "unlock.sh")
+    program.call("unlock", run, owner.line)
+    exchange = _run(connection, program, APPLY_LIMITS, progress)
+    transaction.check_result(connection.target.name, exchange.stdout, program.nonce, "unlock")
 
 
 def _run(
@@ -151,13 +224,20 @@ def _planned(
     nonce: str,
     prune: bool,
 ) -> HostPlan:
+    observed = _observed(connection, asked, exchange, nonce)
+    return plan_host(desired, observed, prune=prune)
+
+
+def _observed(
+    connection: Connection, asked: probe.ProbeRequests, exchange: Exchange, nonce: str
+) -> Observed:
     host = connection.target.name
     if not split(exchange.stdout, nonce):
         said = exchange.stderr.decode("utf-8", "replace").strip()[-300:]
         raise Failed(host, "probe", said or f"the shell ended with status {exchange.status}")
     observed = probe.parse(host, asked, exchange.stdout, nonce)
     _check_tools(host, observed)
-    return plan_host(desired, observed, prune=prune)
+    return observed
 
 
 def _check_tools(host: str, observed: Observed) -> None:

@@ -1,19 +1,19 @@
 """One host's transaction: the program that carries a plan's steps out, and its result.
 
-Order on the host: lock, preconditions, stage, compile, (the place of validation,
-rehearsal and guard), preconditions again, back up, rename, activate, health, remember.
-Everything the host needs is received before the first rename; whatever fails after it
-is undone on the host.
+Order on the host: lock, recovery of what an earlier run left, preconditions, stage, compile,
+rehearse, back up, arm the guard, preconditions again, rename, activate, health. Everything the
+host needs is received before the first rename; whatever fails after it is undone on the host,
+by the transaction itself or by its guard. `confirm_program` then makes it last.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from provisioner.errors import Conflict, Failed, HostError, Locked, RolledBack, Stale
-from provisioner.host import frames, rehearsal
+from provisioner.host import frames, journal, rehearsal
 from provisioner.host.program import Program
 from provisioner.planning.plan import (
     Compile,
@@ -40,10 +40,14 @@ NONE = "-"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who runs a transaction: the run's ID, and a line others see while it holds the lock."""
+    """Who runs a transaction: the run's ID, and a line others see while it holds the lock.
+
+    `window` is for how many seconds a host waits for the confirmation before it undoes.
+    """
 
     run: str
     line: str
+    window: int = 60
 
 
 def apply_program(
@@ -55,46 +59,55 @@ def apply_program(
 ) -> Program:
     """The program that carries out `plan`, and nothing else; a policy test that fails stops
     it before the first rename."""
-    program = Program("apply.sh", "undo.sh", "firewall.sh", "health.sh", "rehearse.sh")
+    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
+    _open(program, plan, owner)
     _expect(program, plan.preconditions)
     _secure(program, plan)
     for step in plan.steps:
         _stage(program, step)
     if plan.manifest is not None:
         _receive_manifest(program, plan)
+    program.receive("guard", journal.guard_script().encode())
     program.call("sync_staged")
     backends = [each for each in plan.steps if _is_backend_start(each, plan)]
     rehearsal.add_staged(program, plan, tests, backends=bool(backends), live_policy=live_policy)
+    if plan.activation is not Activation.NONE:
+        _call_health(program, plan, "health_before")
+    signatures = {each.path: each.signature for each in plan.preconditions}
+    for step in plan.steps:
+        _back_up(program, step, plan, signatures)
+    # What Postfix asks (policy services, SASL) runs before Postfix starts to ask, and with
+    # its new files: those are renamed first.
+    first = [each for each in plan.steps if backends and _is_foreign(each, plan)]
+    program.call("rename_list", "first")
+    for step in first:
+        _will_rename(program, step)
+    program.call("rename_list", "then")
+    for step in plan.steps:
+        if step not in first:
+            _will_rename(program, step)
+    program.call("prepared")
+    program.call("arm_guard")
     # Somebody may have edited while we staged.
     _expect(
         program,
         [e for e in plan.preconditions if not _is_done_early(_step_at(plan, e.path), plan)],
     )
-    if plan.activation is not Activation.NONE:
-        _call_health(program, plan, "health_before")
     for step in plan.steps:
-        _back_up(program, step)
-    if plan.activation is not Activation.NONE:
-        program.call("mark_pending", _word(plan.activation))
-    program.call("begin_swap")
-    for step in plan.steps:
-        _swap(program, step)
-    _sync_directories(program, plan)
-    # What Postfix asks (policy services, SASL) runs before Postfix starts to ask.
-    if backends and plan.queue_directory:
-        program.call("make_queue", plan.queue_directory)
-    for step in backends:
-        _after(program, step)
-    if plan.activation is not Activation.NONE:
-        program.call("activate", _word(plan.activation), plan.postfix_unit, plan.queue_directory)
-        for endpoint in plan.asked:
-            program.call("health_endpoint", endpoint, plan.queue_directory)
-        _call_health(program, plan, "health_after")
+        if isinstance(step, SetAttributes) and not _is_done_early(step, plan):
+            program.call("attributes", step.path, *_attributes(step.attributes))
+    if backends:
+        program.call("rename_all", "first")
+        if plan.queue_directory:
+            program.call("make_queue", plan.queue_directory)
+        for step in backends:
+            _after(program, step)
+    _rename_and_activate(program, plan)
     for step in plan.steps:
         if step not in backends:
             _after(program, step)
-    program.call("finish", owner.run)
+    program.call("finish")
     return program
 
 
@@ -112,10 +125,35 @@ def _is_done_early(step: Step | None, plan: HostPlan) -> bool:
     return isinstance(step, MakeDirectory)
 
 
+def _open(program: Program, plan: HostPlan, owner: Owner) -> None:
+    program.call(
+        "open_transaction",
+        _word(plan.activation),
+        plan.postfix_unit,
+        plan.queue_directory,
+        owner.window,
+    )
+
+
 def _expect(program: Program, conditions: Sequence[Precondition]) -> None:
     if conditions:
         signatures = "\n".join(each.signature for each in conditions)
         program.call("expect", signatures, *(each.path for each in conditions))
+
+
+def _rename_and_activate(program: Program, plan: HostPlan) -> None:
+    """In one breath: old processes see new files for as short a time as can be."""
+    program.call("rename_all", "then")
+    program.call("swapped")
+    if plan.activation is not Activation.NONE:
+        program.call("activate")
+    paths = [step.path for step in plan.steps if not isinstance(step, Control | Firewall)]
+    if paths:
+        program.call("sync_directories", *paths)
+    if plan.activation is not Activation.NONE:
+        for endpoint in plan.asked:
+            program.call("health_endpoint", endpoint, plan.queue_directory)
+        _call_health(program, plan, "health_after")
 
 
 def rehearsal_program(
@@ -126,8 +164,9 @@ def rehearsal_program(
     live_policy: bool = False,
 ) -> Program:
     """The program that proves `plan` without applying it: what it stages is thrown away."""
-    program = Program("apply.sh", "undo.sh", "rehearse.sh")
+    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
+    _open(program, plan, owner)
     _expect(program, plan.preconditions)
     _secure(program, plan)
     for step in plan.steps:
@@ -151,6 +190,15 @@ def _is_backend_start(step: Step, plan: HostPlan) -> bool:
         isinstance(step, Control)
         and step.unit != plan.postfix_unit
         and step.verb not in ("stop", "disable")
+    )
+
+
+def _is_foreign(step: Step, plan: HostPlan) -> bool:
+    """A file that is not of Postfix: no table, and outside its directory."""
+    return (
+        isinstance(step, Write | Restore)
+        and not step.compile
+        and not step.path.startswith(f"{plan.config_directory}/")
     )
 
 
@@ -207,28 +255,43 @@ def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
     program.call("stage_rest", position)
 
 
-def _back_up(program: Program, step: Step) -> None:
+def _back_up(
+    program: Program, step: Step, plan: HostPlan, signatures: Mapping[str, str]
+) -> None:
+    if isinstance(step, Control):
+        program.call("backup_unit", step.verb, step.unit)
+    if isinstance(step, Control | Firewall | Keep):
+        return
+    type_ = NONE
     match step:
-        case Write() | Restore() | Compile() | Drop() | Remove():
-            program.call("backup", step.path)
-        case SetAttributes(path=path):
-            program.call("backup_attributes", path)
-        case _:
+        case Write(path, digest, compile=compile_) | Restore(path, digest, compile=compile_):
+            type_ = compile_ or NONE
+            program.call("backup", path, digest, type_)
+        case Compile(path, type_):
+            program.call("backup", path, "same", type_)
+        case Remove(path, _, compiled):
+            type_ = compiled or NONE
+            program.call("backup", path, "missing", type_)
+        case Drop(path, type_):
+            program.call("backup", path, "dropped", type_)
+        case SetAttributes(path):
+            if not _is_done_early(step, plan):
+                program.call("backup_attributes", path)
+        case MakeDirectory(path):
             pass
+    program.call("touches", path, type_, signatures[path])
 
 
-def _swap(program: Program, step: Step) -> None:
+def _will_rename(program: Program, step: Step) -> None:
     match step:
         case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
-            program.call("swap", path, type_ or NONE)
+            program.call("will_rename", path, type_ or NONE)
         case Compile(path, type_):
-            program.call("swap_compiled", path, type_)
-        case Drop(path, type_):
-            program.call("drop", path, type_)
+            program.call("will_compile", path, type_)
         case Remove(path, _, type_):
-            program.call("remove", path, type_ or NONE)
-        case SetAttributes(path, attributes):
-            program.call("attributes", path, *_attributes(attributes))
+            program.call("will_remove", path, type_ or NONE)
+        case Drop(path, type_):
+            program.call("will_drop", path, type_)
         case _:
             pass
 
@@ -252,12 +315,6 @@ def _attributes(attributes: Attributes) -> tuple[str, str, str]:
     # Five digits: with fewer, chmod keeps the set-id bits of a directory.
     mode = NONE if attributes.mode is None else f"{attributes.mode:05o}"
     return attributes.owner or NONE, attributes.group or NONE, mode
-
-
-def _sync_directories(program: Program, plan: HostPlan) -> None:
-    paths = [step.path for step in plan.steps if not isinstance(step, Control | Firewall)]
-    if paths:
-        program.call("sync_directories", *paths)
 
 
 def _receive_manifest(program: Program, plan: HostPlan) -> None:
@@ -312,7 +369,14 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
 
 def packages_program(names: tuple[str, ...], owner: Owner) -> Program:
     """The program of the package phase; the caller appends a probe to it."""
-    program = Program("apply.sh", "undo.sh", "health.sh", "probe.sh")
+    program = Program(*journal.UNDO, "apply.sh", "probe.sh")
     program.call("begin", owner.run, owner.line)
     program.call("install_packages", *names)
+    return program
+
+
+def confirm_program(owner: Owner) -> Program:
+    """Confirms the run and tells how it ended; the caller appends a probe to it."""
+    program = Program(*journal.UNDO, "probe.sh")
+    program.call("confirm", owner.run)
     return program

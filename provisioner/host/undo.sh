@@ -1,69 +1,204 @@
-# The way back. What a rename will replace gets a second name first; until the change has
-# proved healthy, `abort` puts everything back and says so.
-ACTIVATED=
+# The way back. What a rename will replace gets a second name first. The same functions put
+# it back whoever calls them: the transaction itself, the guard, the boot, the next run.
+CHANGED= OUTCOME= SAID=
 
-# undo_entry KIND PATH HOW: three lines, so that no name can be mistaken for another.
+# undo_entry KIND PATH HOW WAS BECOMES: five lines, so that no name can be mistaken for
+# another. For files HOW is the second name, behind which the staged file's goes by `.old`; WAS
+# and BECOMES are digests, or `missing`. `-` stands for what means nothing.
 undo_entry() {
-  printf '%s\n%s\n%s\n' "$1" "$2" "$3" >>"$STATE/undo" || no_room
+  printf '%s\n%s\n%s\n%s\n%s\n' "$@" >>"$HERE/undo" || no_room
 }
 
-# backup PATH: a hard link costs no space and keeps every attribute; undo renames it back.
+# backup PATH BECOMES TYPE: BECOMES is the digest planned for it, `missing`, or, where only the
+# compiled form changes, `same` or `dropped`.
 backup() {
+  [ ! -d "$1" ] || return 0
   locate "$1"
-  printf '%s\n' "$staged" >>"$STATE/staged"
-  for file in "$target" "$target.db" "$target.lmdb" "$target.cdb"; do
-    second=$staged${file#"$target"}.old
-    if [ -f "$file" ]; then
-      ln -f -- "$file" "$second" 2>/dev/null || cp -a -- "$file" "$second" ||
-        stop failed "cannot back up $file"
-      undo_entry old "$file" "$second"
-    elif [ "$file" = "$target" ] || [ -e "$staged${file#"$target"}" ]; then
-      undo_entry new "$file" -
-    fi
-  done
+  case $2 in
+    same | dropped) ;;
+    *) backup_file "$target" "$staged.old" "$2" ;;
+  esac
+  [ "$3" = - ] || {
+    compiled=$target$(suffix "$3")
+    becomes=missing
+    case $2 in missing | dropped) ;; *) false ;; esac || becomes=$(digest "$staged$(suffix "$3")")
+    [ "$becomes" = missing ] && [ ! -e "$compiled" ] ||
+      backup_file "$compiled" "$staged$(suffix "$3").old" "$becomes"
+  }
+}
+
+# backup_file FILE SECOND BECOMES: a hard link costs no space and keeps every attribute.
+backup_file() {
+  printf '%s\n' "$2" >>"$HERE/staged" || no_room
+  if [ -f "$1" ]; then
+    ln -f -- "$1" "$2" 2>/dev/null || { COPIED=yes && false; } || said=$(cp -a -- "$1" "$2" 2>&1) ||
+      stop failed "cannot back up $1: ${said##*: }"
+    undo_entry old "$1" "$2" "$(digest "$1")" "$3"
+  else
+    undo_entry new "$1" "$2" missing "$3"
+  fi
 }
 
 backup_attributes() {
   locate "$1"
-  undo_entry attributes "$1" "$(stat -L -c '%U %G %a' -- "$1")"
+  undo_entry attributes "$1" "$(stat -L -c '%U %G %a' -- "$1")" - -
 }
 
-# undo_files: each path as it was; fails if one cannot be.
-undo_files() {
-  [ -f "$STATE/undo" ] || return 0
-  failed=
-  while IFS= read -r kind && IFS= read -r path && IFS= read -r how; do
-    case $kind in
-      old) [ ! -e "$how" ] || mv -f -- "$how" "$path" || failed="$failed $path" ;;
-      new) rm -f -- "$path" || failed="$failed $path" ;;
-      attributes)
-        { chown -- "${how%% *}" "$path" && chmod -- "${how##* }" "$path"; } || failed="$failed $path"
-        group=${how#* }
-        chgrp -- "${group% *}" "$path" || failed="$failed $path" ;;
-      firewall) firewall_do $path >/dev/null 2>&1 || failed="$failed firewall" ;;
-      # What is staged in it goes first, and inner ones before outer ones.
-      directory) MADE="$path
-$MADE" ;;
-    esac
-  done <"$STATE/undo"
-  sync
-  rm -f -- "$STATE/undo"
-  [ -z "$failed" ]
+backup_unit() {
+  undo_entry unit "$2" "$(opposite "$1")" - -
 }
 
-# abort MESSAGE: after the first rename. A throttled smtpd comes back only with stop and
-# start, so the undo of an activated change always restarts.
-abort() {
-  SWAPPED=
-  frame step undo
-  if ! undo_files; then
-    stop conflict "$1; and could not be undone:$failed"
+# content PATH: its digest, or `missing`.
+content() {
+  if [ -e "$1" ] || [ -L "$1" ]; then digest "$1"; else echo missing; fi
+}
+
+# each_undo FUNCTION: calls it with each entry.
+each_undo() {
+  [ ! -f "$HERE/undo" ] || while IFS= read -r kind && IFS= read -r path && IFS= read -r how &&
+    IFS= read -r was && IFS= read -r becomes; do
+    "$1" "$kind" "$path" "$how" "$was" "$becomes" <&8
+  done 8</dev/null <"$HERE/undo"
+}
+
+# renamed PATH HOW BECOMES: that rename, or removal, has happened.
+renamed() {
+  if [ "$3" = missing ]; then [ ! -e "$1" ]; else [ ! -e "${2%.old}" ]; fi
+}
+
+# foreign KIND PATH HOW WAS BECOMES: says the path where it is neither, by somebody else's hand.
+foreign() {
+  case $1 in
+    old | new)
+      renamed "$2" "$3" "$5" || return 0
+      now=$(content "$2")
+      [ "$now" = "$4" ] || [ "$now" = "$5" ] || printf '%s\n' "$2" ;;
+  esac
+}
+
+put_back() {
+  case $1 in
+    old | new)
+      renamed "$2" "$3" "$5" || return 0
+      [ "$(content "$2")" = "$4" ] || CHANGED=yes
+      if [ "$1" = new ]; then
+        [ "$(content "$2")" != "$5" ] || rm -f -- "$2"
+      elif [ -e "$3" ]; then
+        # Where both are one file, a rename does nothing.
+        mv -f -- "$3" "$2"
+      fi
+      [ "$(content "$2")" = "$4" ] || FAILED="$FAILED $2" ;;
+    attributes)
+      group=${3#* } group=${group% *}
+      [ "$(stat -L -c '%U %G %a' -- "$2")" = "$3" ] || {
+        CHANGED=yes
+        chown -- "${3%% *}" "$2" && chgrp -- "$group" "$2" && chmod -- "${3##* }" "$2"
+      } || FAILED="$FAILED $2" ;;
+  esac
+}
+
+settle() {
+  case $1 in
+    old | new | attributes) [ ! -d "${2%/*}/" ] || persist "${2%/*}/" ;;
+  esac
+}
+
+# Directories that we made, inner ones first, unless others use them by now.
+unmake() {
+  [ "$1" != directory ] || MADE="$2
+$MADE"
+}
+
+remove_made() {
+  MADE=
+  each_undo unmake
+  printf '%s' "$MADE" | while IFS= read -r path; do
+    rmdir -- "$path" 2>/dev/null
+  done
+}
+
+# unit_back: services and the firewall. A reload or restart, too, only tells a service of files
+# that are back. At boot only what lasts over a reboot is undone.
+unit_back() {
+  case $1-$WHEN in
+    unit-live) ;;
+    unit-boot) case $3 in enable | disable) ;; *) return 0 ;; esac ;;
+    firewall-live)
+      said=$(firewall_do $2 2>&1) || FAILED="$FAILED firewall ($2: $said)"
+      return ;;
+    firewall-boot)
+      # What filters may not run yet, and refuse.
+      firewall_do $2 >/dev/null 2>&1 || true
+      return ;;
+    *) return 0 ;;
+  esac
+  said=$(control_unit "$3" "$2" 2>&1) || FAILED="$FAILED $2 ($3: $said)"
+}
+
+# undo_change live|boot WHY: everything as it was. $OUTCOME is `rolled_back`, `untouched`
+# where nothing had been renamed yet, or `conflict`; $SAID tells it. In a conflict the
+# transaction stays open, for a human.
+undo_change() {
+  WHEN=$1 CHANGED= FAILED=
+  odd=$(each_undo foreign)
+  if [ -n "$odd" ]; then
+    outcome conflict "$2; nothing was touched, for by now it is neither what it was nor what it was to become: $(printf '%s\n' "$odd" | tr '\n' ' ')"
+    return
   fi
-  if [ -n "$ACTIVATED" ]; then
-    said=$(control_unit restart "$ACTIVATED" 2>&1) && wait_alive ||
-      stop conflict "$1; the files are as they were, but Postfix does not start: $said"
+  each_undo put_back
+  if [ -n "$CHANGED" ] || [ -n "$SWITCHED" ]; then
+    each_undo unit_back
   fi
-  rm -f -- "$STATE/pending"
-  [ -n "$UNFINISHED" ] || rm -f -- "$STATE/manifest.next"
-  stop rolled_back "$1; everything is as it was before"
+  if [ -n "$FAILED" ]; then
+    outcome conflict "$2; and could not be undone:$FAILED"
+    return
+  fi
+  [ "$WHEN" = boot ] || serve_again "$2" || return
+  each_undo settle
+  if [ -n "$CHANGED$SWITCHED" ]; then
+    outcome rolled_back "$2; everything is as it was before"
+  else
+    outcome untouched "$2"
+  fi
+  discard
+  remove_made
+  close_transaction UNDONE
+}
+
+# back_out: nothing has been renamed; what was done to directories is taken back.
+back_out() {
+  each_undo put_back
+  discard
+  remove_made
+  forget_transaction
+}
+
+# outcome WORD MESSAGE: what a later confirmation, and the history, will tell.
+outcome() {
+  OUTCOME=$1 SAID=$2
+  printf '%s\n' "$1" "$2" >"$HERE/outcome"
+}
+
+# serve_again WHY: mail service as before. A service that Postfix gave up comes back only with
+# stop and start; where it was not told of the change, processes that started meanwhile may
+# have seen new files. Where nothing had moved, nothing is done.
+serve_again() {
+  if [ "$LEVEL" = none ]; then
+    return 0
+  elif [ -n "$SWITCHED" ]; then
+    said=$(control_unit restart "$UNIT" 2>&1)
+  elif [ -n "$CHANGED" ]; then
+    said=$(postfix reload 2>&1 9>&-)
+  else
+    return 0
+  fi && wait_alive "$QUEUE" || {
+    outcome conflict "$1; the files are as they were, but Postfix does not start: $said"
+    return 1
+  }
+  [ ! -f "$HERE/healthy" ] || while IFS=' ' read -r name port kind; do
+    is_well "$name" "$port" "$kind" <&8 || {
+      outcome conflict "$1; the files are as they were, but $name does not answer as it did"
+      return 1
+    }
+  done 8</dev/null <"$HERE/healthy"
 }

@@ -205,6 +205,8 @@ class HostPlan:
     #: Policy servers that this change makes Postfix ask, and that must answer.
     asked: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    #: The run whose change of this host is not finished, if there is one.
+    open_run: str = ""
 
     @property
     def empty(self) -> bool:

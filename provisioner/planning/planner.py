@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -59,7 +60,8 @@ def plan_host(desired: Desired, observed: Observed, *, prune: bool = False) -> H
         host=desired.host,
         desired_digest=desired.digest,
         rival=_rival(desired, observed),
-        warnings=tuple(_said(each) for each in desired.warnings),
+        open_run=observed.open.run if observed.open else "",
+        warnings=(*_unfinished(observed), *(_said(each) for each in desired.warnings)),
         postfix_unit=observed.facts.postfix_unit,
         queue_directory=observed.facts.queue_directory,
         daemon_directory=observed.facts.daemon_directory,
@@ -146,6 +148,22 @@ def _steps(desired: Desired, changes: Iterable[Change], observed: Observed) -> S
         if each.managed and each.kind in ("file", "table") and each.address not in known:
             steps.keep_adopted(each.name)
     return steps
+
+
+def _unfinished(observed: Observed) -> Iterable[str]:
+    found = observed.open
+    if found is None:
+        return
+    if found.trouble:
+        yield f"run {found.run} ({found.owner}) is not finished: {found.trouble}"
+    elif found.until:
+        moment = f"{datetime.fromtimestamp(found.until, UTC):%H:%M:%S} UTC"
+        yield (
+            f"run {found.run} ({found.owner}) waits for its confirmation until {moment}: "
+            "what is shown here may be undone by then"
+        )
+    else:
+        yield f"run {found.run} ({found.owner}) was cut short: apply finishes or undoes it first"
 
 
 def _said(warning: Diagnostic) -> str:

@@ -152,6 +152,21 @@ class Facts:
     broken: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A change that is not finished: the run that made it, by whom, how far it came.
+
+    `until` is when the host stops waiting for a confirmation (seconds since 1970, 0 where
+    it does not wait); `trouble` is why it could not be undone.
+    """
+
+    run: str
+    state: str
+    until: int = 0
+    owner: str = ""
+    trouble: str = ""
+
+
 @dataclass(frozen=True)
 class Observed:
     """One host, as one exec found it."""
@@ -168,6 +183,7 @@ class Observed:
     pending: str = ""
     #: A run died after its first rename; its memory is merged into `manifest`.
     unfinished: bool = False
+    open: OpenTransaction | None = None
 
     @property
     def main_cf_path(self) -> str:

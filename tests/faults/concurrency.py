@@ -82,7 +82,7 @@ class Meetings:
 
     def second_while_the_first_holds(self) -> None:
         """It is told who holds the host, and ends with 7."""
-        with self.held_at("begin_swap") as first:
+        with self.held_at("rename_all") as first:
             second = self.rig.run("apply", "-y", "--prune")
             need(second.code == 7, f"exit {second.code}, not 7: {second.said}")
             need("locked" in second.said, second.said)
@@ -125,7 +125,7 @@ class Meetings:
     def replaced_before_the_rename(self) -> None:
         """As an editor does it that writes a new file and renames it."""
         rig = self.rig
-        with self.held_at("begin_swap") as done:
+        with self.held_at("rename_all") as done:
             rig.sh(f"cd /etc/postfix && cp -p main.cf n && printf '{_EDIT}' >>n && mv n main.cf")
         need(rig.lab.exec(rig.host, _EDITED, check=False).returncode == 0,
              f"the edit is lost (exit {done.code}): {done.said}")  # fmt: skip
@@ -259,7 +259,7 @@ MEETINGS: dict[str, Callable[[Meetings], None]] = {
     "main.cf edited while it is staged": _edit_before("stage_end"),
     "main.cf edited before the rehearsal": _edit_before("rehearse"),
     "main.cf edited before its backup": _edit_before("backup"),
-    "main.cf edited right before the renames": _edit_before("begin_swap"),
+    "main.cf edited right before the renames": _edit_before("rename_all"),
     "main.cf replaced right before the renames": Meetings.replaced_before_the_rename,
     "Postfix stopped by hand before its reload": Meetings.stopped_before_the_reload,
     "the package of Postfix installed anew meanwhile": Meetings.postfix_is_reinstalled,

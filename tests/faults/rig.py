@@ -44,7 +44,7 @@ done
 _LEFT = """
 find / -xdev \\( -path /proc -o -path /sys \\) -prune -o \\( -name '*.provisioner-*' \
   -o -path '/var/lib/provisioner/*.new' \\) -print 2>/dev/null
-for name in staged undo pending manifest.next unconfirmed proof emptied; do
+for name in open pending manifest.next proof; do
   [ ! -e "/var/lib/provisioner/$name" ] || echo "/var/lib/provisioner/$name"
 done
 grep -l /var/lib/provisioner/ /proc/[0-9]*/mountinfo 2>/dev/null

@@ -204,10 +204,26 @@ def state(lab: Lab, host: Host, *folders: str) -> dict[str, str]:
 
 
 def leftovers(lab: Lab, host: Host) -> str:
-    """Files that only a running transaction may have."""
+    """What only a running transaction may have: files, units, processes, mounts, the lock."""
     return lab.exec(
-        host, "find /etc /var/lib -name '*.provisioner-*' -o -path '/var/lib/provisioner/*.new'"
+        host,
+        "find /etc /var/lib -name '*.provisioner-*' -o -path '/var/lib/provisioner/*.new' "
+        "-o -name 'provisioner-guard*' -o -path /var/lib/provisioner/open;"
+        "pgrep -fa '/guar[d] watch' || true; grep ' /var/lib/provisioner' /proc/mounts || true;"
+        "[ ! -d /run/systemd/system ] || systemctl list-units --all --no-legend 'provisioner*';"
+        "[ ! -e /var/lib/provisioner/lock ] || flock -n /var/lib/provisioner/lock true ||"
+        "echo locked",
     ).stdout
+
+
+def let_go(lab: Lab, host: Host) -> None:
+    """Wait until nobody holds the host: the transaction has ended, or its guard was killed."""
+    lab.exec(
+        host,
+        "cd /var/lib/provisioner 2>/dev/null || exit 0; touch lock; flock -w 60 lock true;"
+        "while [ -L open ] && pgrep -f '/guar[d] watch ' >/dev/null; do sleep 0.1; done",
+        seconds=120,
+    )
 
 
 def master(lab: Lab, host: Host) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from releases import chosen_releases
-from support import Bench, Site, finish, leftovers, master, state
+from support import Bench, Site, finish, leftovers, let_go, master, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +56,6 @@ def digests(lab: Lab, host: Host) -> dict[str, str]:
         for path, about in state(lab, host).items()
         if about.startswith("f ") and not path.endswith((".db", ".lmdb", ".cdb"))
     }
-
-
-def let_go(lab: Lab, host: Host) -> None:
-    """Wait until nobody holds the host: what it had received whole it completes by itself."""
-    lab.exec(host, "touch /var/lib/provisioner/lock && flock -w 60 /var/lib/provisioner/lock true")
 
 
 def whole(lab: Lab, host: Host, *allowed: dict[str, str]) -> None:
@@ -114,7 +109,7 @@ def cut_short(lab: Lab, site: Site, hosts: tuple[Host, ...], rounds: int, seed: 
     ends: set[int] = set()
     for number in range(rounds):
         versions.turn()
-        running = site.start("apply", "-y")
+        running = site.start("apply", "-y", "--confirm-within", "10")
         time.sleep(chance.uniform(0.3, versions.seconds + 1))
         how = (signal.SIGINT, signal.SIGKILL)[number % 2]
         os.kill(running.pid, how)
@@ -229,27 +224,6 @@ def test_remote_shell_killed_at_every_step(
     bench.sh(f"rm /usr/local/sbin/{tool}")
     versions.check_whole()
     versions.check_completed()
-
-
-def test_a_reload_that_never_happened_is_not_forgotten(
-    lab: Lab, bench: Bench, tmp_path: Path
-) -> None:
-    """Killed between rename and reload: every file is as desired, Postfix is not."""
-    site = Site(lab, tmp_path, bench.host)
-    site.say({"postfix": {"parameters": {"inet_interfaces": "127.0.0.1"}}}, ["postfix"])
-    alive = master(lab, bench.host)
-    deadly(bench, "systemctl", 1, "restart")
-    done = site.apply(code=None)
-    assert "did not say how it ended" in done.err or "connection lost" in done.err, done.said
-    bench.sh("rm /usr/local/sbin/systemctl")
-    assert bench.sh("postconf -h inet_interfaces").strip() == "127.0.0.1"
-    assert master(lab, bench.host) == alive
-    said = site.plan(code=2).out
-    assert "activate postfix" in said
-    assert "activation: restart" in said
-    assert "parameter:inet_interfaces" not in said
-    site.settle()
-    assert master(lab, bench.host) != alive
 
 
 # ---- the network -------------------------------------------------------------------------------

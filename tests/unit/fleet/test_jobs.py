@@ -46,8 +46,8 @@ def run(logins: Logins, work: Work, listener: Callable[[Event], None] | None = N
     return outcome
 
 
-def planned(logins: Logins, wanted: dict[str, Desired], *, keep: bool = False) -> HostPlan:
-    outcome = run(logins, jobs.planning(wanted, keep=keep))
+def planned(logins: Logins, wanted: dict[str, Desired], *, apply_as: str | None = None) -> HostPlan:
+    outcome = run(logins, jobs.planning(wanted, apply_as=apply_as))
     assert outcome.error is None
     assert outcome.plan is not None
     return outcome.plan
@@ -89,7 +89,7 @@ def test_nothing_to_do_costs_a_few_kilobytes(box: Sandbox) -> None:
 def test_plan_and_apply_cost_two_connections_and_three_execs(box: Sandbox) -> None:
     transport = FakeTransport({"mx1": box.run})
     with Logins(transport) as logins:
-        plan = planned(logins, desired(BANNER), keep=True)
+        plan = planned(logins, desired(BANNER), apply_as=OWNER.line)
         outcome = run(logins, jobs.applying(desired(BANNER), {"mx1": plan}, OWNER))
     assert outcome.status is Status.CHANGED
     assert costs(transport) == (2, 3)
@@ -111,7 +111,7 @@ def test_a_login_is_not_kept_where_there_is_nothing_to_do() -> None:
     wanted: dict[str, Desired] = {"mx1": Desired("mx1", ())}
     transport = FakeTransport({"mx1": lambda _s, _p: Exchange(0, b"", b"no shell for you\n")})
     with Logins(transport) as logins:
-        outcome = run(logins, jobs.planning(wanted, keep=True))
+        outcome = run(logins, jobs.planning(wanted, apply_as=OWNER.line))
         assert logins.kept == {}
     assert error_of(outcome).message == "no shell for you"
     assert error_of(outcome).step == "probe"
@@ -123,7 +123,7 @@ def test_a_login_is_not_kept_where_there_is_nothing_to_do() -> None:
 def test_steps_are_heard_while_they_happen(box: Sandbox) -> None:
     heard: list[Event] = []
     with Logins(FakeTransport({"mx1": box.run})) as logins:
-        plan = planned(logins, desired(BANNER), keep=True)
+        plan = planned(logins, desired(BANNER), apply_as=OWNER.line)
         run(logins, jobs.applying(desired(BANNER), {"mx1": plan}, OWNER), heard.append)
     steps = [event.step for event in heard if isinstance(event, HostStep)]
     assert steps[0] == "apply"
@@ -135,7 +135,7 @@ def test_a_host_that_cannot_hold_it_is_refused_before_anything(box: Sandbox) -> 
     wanted = desired(BANNER, File(ORIGIN, "/etc/postfix", content=b"x"))
     transport = FakeTransport({"mx1": box.run})
     with Logins(transport) as logins:
-        outcome = run(logins, jobs.planning(wanted, keep=True))
+        outcome = run(logins, jobs.planning(wanted, apply_as=OWNER.line))
         assert logins.kept == {}
     assert outcome.status is Status.FAILED
     assert "/etc/postfix is a directory" in error_of(outcome).message
@@ -152,7 +152,8 @@ def test_another_inventorys_host_is_not_taken_over_by_accident(box: Sandbox) -> 
         assert refused.exit_code == 8
         assert "inventory there" in error_of(refused).message
         assert "--take-over" in error_of(refused).help
-        taken = run(logins, jobs.applying(ours, {"mx1": plan}, OWNER, take_over=True))
+        again = replace(OWNER, run="20260101T000001Z-abcdef")
+        taken = run(logins, jobs.applying(ours, {"mx1": plan}, again, take_over=True))
         assert taken.status is Status.CHANGED
         assert planned(logins, ours).rival == ""
 
@@ -212,7 +213,7 @@ def test_packages_come_first_and_the_rest_is_planned_again(box: Sandbox) -> None
     wanted = desired(Package(ORIGIN, "postfix-pcre"), BANNER)
     transport = FakeTransport({"mx1": box.run})
     with Logins(transport) as logins:
-        plan = planned(logins, wanted, keep=True)
+        plan = planned(logins, wanted, apply_as=OWNER.line)
         assert plan.packages == ("postfix-pcre",)
         outcome = run(logins, jobs.applying(wanted, {"mx1": plan}, OWNER))
     assert outcome.error is None

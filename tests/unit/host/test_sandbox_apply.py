@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import signal
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from sandbox import Sandbox, root_of, running_postfix
 
-from provisioner.errors import Failed, Locked, RolledBack, Stale
-from provisioner.host import frames, session, transaction
+from provisioner.errors import Conflict, Failed, Locked, RolledBack, Stale
+from provisioner.host import frames, journal, session, transaction
+from provisioner.host.program import Program
 from provisioner.host.transaction import Owner
 from provisioner.planning.plan import HostPlan
 from provisioner.planning.planner import Desired
@@ -29,6 +31,8 @@ from provisioner.resources.unit import Unit
 
 ORIGIN = Origin("test")
 OWNER = Owner("20260101T000000Z-abcdef", "apply by somebody")
+RUNS = itertools.count()
+BANNER = Parameter(ORIGIN, "smtpd_banner", "x")
 MAIN = "/etc/postfix/main.cf"
 MAPS = "/etc/postfix/maps"
 EXECUTABLE = Attributes(mode=0o755)
@@ -54,9 +58,21 @@ def plan(box: Sandbox, wanted: Desired, *, prune: bool = False) -> HostPlan:
     return session.plan(box.connection(), wanted, prune=prune)
 
 
+def fresh_owner() -> Owner:
+    return Owner(f"20260101T000000Z-{next(RUNS):06x}", "apply by somebody")
+
+
+def confirm(box: Sandbox, owner: Owner) -> None:
+    program = transaction.confirm_program(owner)
+    answer = box.run(program.script(), program.payload())
+    journal.check_confirmed("mx1", owner.run, answer.stdout, program.nonce)
+
+
 def apply(box: Sandbox, found: HostPlan) -> None:
     assert not found.errors
-    session.apply(box.connection(), found, OWNER)
+    owner = fresh_owner()
+    session.apply(box.connection(), found, owner)
+    confirm(box, owner)
 
 
 def everything() -> Desired:
@@ -88,7 +104,7 @@ def everything() -> Desired:
 def test_planned_applied_and_nothing_left(any_box: Sandbox) -> None:
     wanted = everything()
     first = plan(any_box, wanted)
-    apply(any_box, first)
+    session.apply(any_box.connection(), first, OWNER)
     again = session.confirm(any_box.connection(), wanted, OWNER)
     assert (again.errors, again.changes) == ((), ())
     assert any_box.sh("postconf -h smtpd_banner virtual_alias_maps").splitlines() == [
@@ -109,7 +125,8 @@ def leftovers(box: Sandbox) -> list[str]:
     found = [str(path) for path in box.upper.rglob("*provisioner-*")]
     found += [str(path) for path in box.upper.rglob("*.new")]
     state = box.path("/var/lib/provisioner")
-    found += [str(state / name) for name in ("staged", "pending") if (state / name).exists()]
+    found += [str(state / name) for name in ("open", "pending") if (state / name).is_symlink()]
+    found += [str(path) for path in box.upper.rglob("*provisioner-guard*")]
     return found
 
 
@@ -296,8 +313,10 @@ def test_a_script_cut_short_changes_nothing(box: Sandbox) -> None:
     program = transaction.apply_program(found, OWNER)
     lines = program.script().decode().splitlines(keepends=True)
     calls = next(number for number, line in enumerate(lines) if line.startswith("N="))
-    swap = next(n for n, line in enumerate(lines) if n > calls and line.startswith("swap "))
+    swap = next(n for n, line in enumerate(lines) if n > calls and line.startswith("rename_all"))
     for cut in range(calls, swap):
+        program = transaction.apply_program(found, fresh_owner())
+        lines = program.script().decode().splitlines(keepends=True)
         answer = box.run("".join(lines[:cut]).encode(), program.payload())
         with pytest.raises(Failed, match="did not say how it ended"):
             transaction.check_result("mx1", answer.stdout, program.nonce)
@@ -339,7 +358,7 @@ def test_a_full_disk_changes_nothing(box: Sandbox) -> None:
 
 def interrupted(box: Sandbox, found: HostPlan, call: str) -> None:
     """Apply, and die where `call` would be made."""
-    program = transaction.apply_program(found, OWNER)
+    program = transaction.apply_program(found, fresh_owner())
     lines = program.script().decode("utf-8", "surrogateescape").splitlines()
     calls = next(number for number, line in enumerate(lines) if line.startswith("N="))
     place = next(n for n, line in enumerate(lines) if n > calls and line.startswith(call))
@@ -349,68 +368,199 @@ def interrupted(box: Sandbox, found: HostPlan, call: str) -> None:
     assert not any(f.kind == "result" for f in frames.split(answer.stdout, program.nonce))
 
 
+def recovered(box: Sandbox) -> None:
+    session.recover_and_plan(box.connection(), desired(), "recover by somebody")
+
+
+def state_of(box: Sandbox) -> bytes:
+    return box.sh(
+        "cd /etc; find . -path ./mtab -prune -o -printf '%p %y %m %u %g %l\\n' | sort;"
+        "find postfix cron.weekly -type f -exec sha256sum {} + | sort"
+    )
+
+
 @pytest.mark.parametrize(
-    "place", ["sync_staged", "swap /etc/postfix/maps", "swap /etc/postfix/main", "finish"]
-)
-def test_the_next_run_completes_a_broken_one(box: Sandbox, place: str) -> None:
+    "place",
+    [
+        "expect", "stage_begin /etc/cron", "sync_staged", "prepared", "arm_guard", "rename_all",
+        "swapped", "sync_directories", "finish",
+    ],
+)  # fmt: skip
+def test_the_next_run_undoes_a_broken_one_and_goes_its_own_way(box: Sandbox, place: str) -> None:
     wanted = everything()
-    interrupted(box, plan(box, wanted), place)
-    assert leftovers(box)
-    assert box.sh("postconf -n >/dev/null && echo sound") == b"sound\n"
+    found = plan(box, wanted)
+    before = state_of(box)
+    interrupted(box, found, place)
+    recovered(box)
+    assert state_of(box) == before
+    assert leftovers(box) == []
     apply(box, plan(box, wanted))
     assert plan(box, wanted).empty
     assert leftovers(box) == []
     assert box.sh(f"postmap -q host1.example hash:{MAPS}/access") == b"REJECT\n"
 
 
-def test_a_staged_manifest_of_a_failed_run_is_not_believed(box: Sandbox) -> None:
+def test_the_journal_holds_every_boundary_in_order(box: Sandbox) -> None:
+    apply(box, plan(box, everything()))
+    (record,) = box.path("/var/lib/provisioner/txn").iterdir()
+    lines = (record / "journal").read_text().splitlines()
+    assert tuple(line.split()[0] for line in lines) == journal.BOUNDARIES
+
+
+def test_what_somebody_edited_meanwhile_is_not_undone(box: Sandbox) -> None:
+    """Neither what it was nor what it was to become: nothing is touched, and it is said."""
+    wanted = everything()
+    found = plan(box, wanted)
+    interrupted(box, found, "finish")
+    box.sh(f"echo '# by hand' >>{MAIN}")
+    half = state_of(box)
+    with pytest.raises(Conflict, match=r"nothing was touched.*main\.cf"):
+        recovered(box)
+    assert state_of(box) == half
+    assert any("main.cf" in each for each in plan(box, wanted).warnings)
+    box.sh(f"sed -i '$d' {MAIN}")
+    recovered(box)
+    assert leftovers(box) == []
+    assert b"by hand" not in box.read(MAIN)
+
+
+@pytest.mark.parametrize(
+    "edit", [f"echo '# by hand' >>{MAIN}", "cd /etc/postfix; sed -i '$s/$/ #by hand/' main.cf"]
+)
+def test_an_edit_in_the_last_moment_stands(box: Sandbox, edit: str) -> None:
+    """After the last look at the digests: in place, or by a new file."""
+    found = plan(box, desired(BANNER, File(ORIGIN, "/etc/f", content=b"x")))
+    owner = fresh_owner()
+    program = transaction.apply_program(found, owner)
+    script = program.script().replace(
+        b"\nrename_all then", b"\n" + edit.encode() + b"\nrename_all then"
+    )
+    answer = box.run(script, program.payload())
+    with pytest.raises(Stale, match=r"main\.cf"):
+        transaction.check_result("mx1", answer.stdout, program.nonce)
+    assert b"by hand" in box.read(MAIN)
+    assert b"smtpd_banner = x" not in box.read(MAIN)
+    assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
+    assert leftovers(box) == []
+
+
+def test_of_two_decisions_the_first_stands(box: Sandbox) -> None:
+    found = plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "yes")))
+    old = box.read(MAIN)
+    owner = fresh_owner()
+    session.apply(box.connection(), found, owner)
+    box.sh(f"ln -s undone /var/lib/provisioner/txn/{owner.run}/decision")
+    with pytest.raises(RolledBack, match="nobody confirmed"):
+        confirm(box, owner)
+    assert box.read(MAIN) == old
+    with pytest.raises(RolledBack, match="nobody confirmed"):
+        confirm(box, owner)
+    owner = fresh_owner()
+    session.apply(box.connection(), plan(box, desired(BANNER)), owner)
+    box.sh(f"ln -s confirmed /var/lib/provisioner/txn/{owner.run}/decision")
+    recovered(box)
+    confirm(box, owner)
+    assert b"smtpd_banner = x" in box.read(MAIN)
+    assert leftovers(box) == []
+
+
+def test_many_who_decide_at_once_read_the_same(box: Sandbox) -> None:
+    owner = fresh_owner()
+    session.apply(box.connection(), plan(box, desired(BANNER)), owner)
+    program = Program(*journal.UNDO)
+    program.call("read_transaction")
+    lines = program.script().decode()
+    race = "for n in 1 2 3 4 5 6 7 8; do for word in confirmed undone; do "
+    race += "(decide $word; echo $DECISION) & done; done; wait\n"
+    said = box.run((lines + race).encode()).stdout.split()
+    assert len(said) == 16
+    assert len(set(said)) == 1
+
+
+def test_another_run_is_told_who_is_waited_for(box: Sandbox) -> None:
+    owner = fresh_owner()
+    session.apply(box.connection(), plan(box, desired(BANNER)), owner)
+    wanted = desired(File(ORIGIN, "/etc/f", content=b"x"))
+    said = rf"apply by somebody, run {owner.run}.* until \d\d:\d\d:\d\d UTC"
+    with pytest.raises(Locked, match=said):
+        apply(box, plan(box, wanted))
+    assert any(owner.run in each for each in plan(box, wanted).warnings)
+    confirm(box, owner)
+    apply(box, plan(box, wanted))
+
+
+def test_a_wait_that_is_over_is_undone_by_the_next_run(box: Sandbox) -> None:
+    old = box.read(MAIN)
+    owner = replace(fresh_owner(), window=0)
+    session.apply(box.connection(), plan(box, desired(BANNER)), owner)
+    recovered(box)
+    assert box.read(MAIN) == old
+    with pytest.raises(RolledBack, match="nobody confirmed"):
+        confirm(box, owner)
+
+
+def guarded(box: Sandbox, found: HostPlan, owner: Owner, call: str, seconds: int) -> None:
+    """Apply, die where `call` would be made, and leave the guard that many seconds."""
+    program = transaction.apply_program(found, owner)
+    lines = program.script().decode("utf-8", "surrogateescape").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("N="))
+    end = next(n for n, line in enumerate(lines) if n > start and line.startswith(call))
+    # The sandbox lives for as long as its first shell: it is a child that dies.
+    inside = ["(", *lines[start:end], "kill -9 $(exec sh -c 'echo $PPID')", ")"]
+    last = [f"sleep {seconds}"]
+    box.run("\n".join([*lines[:start], *inside, *last, ""]).encode(), program.payload())
+
+
+@pytest.mark.parametrize("place", ["rename_all", "swapped", "finish"])
+def test_the_guard_undoes_what_died(box: Sandbox, place: str) -> None:
+    found = plan(box, everything())
+    before = state_of(box)
+    guarded(box, found, fresh_owner(), place, 3)
+    assert state_of(box) == before
+    assert leftovers(box) == []
+
+
+def test_the_guard_undoes_what_nobody_confirms(box: Sandbox) -> None:
+    found = plan(box, everything())
+    before = state_of(box)
+    owner = replace(fresh_owner(), window=1)
+    program = transaction.apply_program(found, owner)
+    script = program.script().replace(b"\nfinish ", b"\n(finish ")
+    box.run(b"(" + script + b")\nsleep 4\n", program.payload())
+    assert state_of(box) == before
+    assert leftovers(box) == []
+
+
+def test_after_a_power_failure_the_boot_undoes(box: Sandbox) -> None:
+    """Before Postfix starts: the mail system is not touched."""
+    running_postfix(box, "echo $1 >>/root/postfix-was-told")
+    found = plan(box, desired(BANNER, File(ORIGIN, "/etc/f", content=b"x")))
+    before = state_of(box)
+    session.apply(box.connection(), found, fresh_owner())
+    assert box.sh("ls /etc/rc2.d").count(b"provisioner-guard") == 1
+    box.sh("rm /root/postfix-was-told; /etc/init.d/provisioner-guard start")
+    assert state_of(box) == before
+    assert leftovers(box) == []
+    assert box.sh("ls /root/postfix-was-told 2>/dev/null || echo none") == b"none\n"
+
+
+def test_a_change_cut_short_before_the_reload_is_reloaded_away(box: Sandbox) -> None:
+    """Processes that started meanwhile may have read the new file: told again, not restarted."""
+    running_postfix(box, "echo $1 >>/root/postfix-was-told")
+    interrupted(box, plan(box, desired(BANNER)), "swapped")
+    recovered(box)
+    assert box.read("/root/postfix-was-told") == b"reload\n"
+
+
+def test_a_manifest_waits_for_the_confirmation(box: Sandbox) -> None:
     first = desired(File(ORIGIN, "/etc/f", content=b"one"))
     apply(box, plan(box, first))
     remembered = box.read("/var/lib/provisioner/manifest.json")
-    interrupted(box, plan(box, everything()), "sync_staged")
-    box.sh("echo drifted >/etc/f")
-    apply(box, plan(box, first))
-    assert box.read("/etc/f") == b"one\n"
+    session.apply(box.connection(), plan(box, everything()), replace(fresh_owner(), window=0))
     assert box.read("/var/lib/provisioner/manifest.json") == remembered
-    assert leftovers(box) == []
-
-
-def test_a_pending_reload_survives_and_is_done_next(box: Sandbox) -> None:
-    running_postfix(box, "echo $1 >>/root/postfix-was-told")
-    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
-    first = plan(box, wanted)
-    assert first.activation is Activation.RELOAD
-    interrupted(box, first, "activate")
-    assert box.read("/var/lib/provisioner/pending") == f"reload {OWNER.run}\n".encode()
-    second = plan(box, wanted)
-    assert [str(change.action) for change in second.changes] == ["activate"]
-    assert second.steps == ()
-    apply(box, second)
-    assert box.read("/root/postfix-was-told") == b"reload\n"
-    assert plan(box, wanted).empty
-    assert leftovers(box) == []
-
-
-def test_a_pending_restart_is_not_forgotten_for_a_reload(box: Sandbox) -> None:
-    running_postfix(box)
-    wanted = [Parameter(ORIGIN, "inet_interfaces", "127.0.0.1")]
-    first = plan(box, desired(*wanted))
-    assert first.activation is Activation.RESTART
-    interrupted(box, first, "activate")
-    second = plan(box, desired(*wanted, Parameter(ORIGIN, "disable_vrfy_command", "yes")))
-    assert second.activation is Activation.RESTART
-
-
-def test_a_pending_reload_of_a_stopped_postfix_is_no_change(box: Sandbox) -> None:
-    running_postfix(box)
-    wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
-    interrupted(box, plan(box, wanted), "activate")
-    box.before_chroot = ""
-    second = plan(box, wanted)
-    assert second.activation is Activation.NONE
-    apply(box, second)
-    assert plan(box, wanted).empty
-    assert leftovers(box) == []
+    recovered(box)
+    assert box.read("/var/lib/provisioner/manifest.json") == remembered
+    assert plan(box, first).empty
 
 
 def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:

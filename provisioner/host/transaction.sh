@@ -1,0 +1,55 @@
+# Writing the journal: a transaction is opened, decided and closed.
+
+# persist FILE...: on disk, and directories with the names in them.
+persist() {
+  sync -- "$@" 2>/dev/null 9>&- || sync 9>&-
+}
+
+# journal STATE [TIME]
+journal() {
+  printf '%s\n' "$*" 2>/dev/null >>"$HERE/journal" && persist "$HERE/journal" || return 1
+  AT=$1
+}
+
+# open_transaction LEVEL UNIT QUEUE WINDOW: what an undo has to know is written down first.
+# WINDOW is for how many seconds the host waits for a confirmation.
+open_transaction() {
+  HERE=$STATE/txn/$RUN LEVEL=$1 UNIT=$2 QUEUE=$3 WINDOW=$4
+  mkdir -p -- "$STATE/txn" && mkdir -- "$HERE" && printf '%s\n' "$OWNER" "$@" >"$HERE/about" &&
+    printf '%s\n' $$ >"$HERE/shell" && journal BEGUN &&
+    ln -sn -- "txn/$RUN" "$OPEN" && persist "$HERE/about" "$HERE/" "$STATE/" || no_room
+}
+
+# decide confirmed|undone: one of those who try wins; $DECISION is what it said.
+decide() {
+  ln -sn -- "$1" "$HERE/decision" 2>/dev/null && persist "$HERE/"
+  decided
+}
+
+# close_transaction STATE: the end. Nothing but the record stays.
+close_transaction() {
+  [ "$AT" = "$1" ] || journal "$1"
+  disarm
+  rm -rf -- "$HERE/staged" "$HERE/undo" "$HERE/emptied" "$HERE"/renames.* "$HERE/looked" "$HERE/healthy" \
+    "$HERE/guard" "$HERE/guard.pid" "$HERE/shell" "$HERE"/*.new
+  rm -f -- "$OPEN"
+  persist "$STATE/"
+}
+
+# forget_transaction: it came to nothing.
+forget_transaction() {
+  disarm
+  rm -f -- "$OPEN"
+  persist "$STATE/"
+  rm -rf -- "$HERE"
+}
+
+# discard: only names that we gave are ever removed.
+discard() {
+  [ ! -f "$HERE/staged" ] || while IFS= read -r path; do
+    case ${path##*/} in
+      .*.provisioner-*) rm -f -- "$path" "$path".* ;;
+    esac
+  done <"$HERE/staged"
+  rm -f -- "$STATE"/*.new
+}
