@@ -2,7 +2,8 @@
 # asked by anybody. It waits for the lock that the transaction holds: however that ends, the
 # guard is there at once. A boot-time service does the same after a power failure, before
 # Postfix starts.
-GUARD=provisioner-guard SELF=
+# (A line that begins with $H would be taken for a comment of this file.)
+GUARD=provisioner-guard SELF= H='#'
 
 # arm: before the first rename; everything that the guard needs is on disk.
 arm() {
@@ -63,10 +64,10 @@ END
       persist "$units/$GUARD.service" "$units/" "$units/multi-user.target.wants/"
   elif command -v openrc-run >/dev/null; then
     cat >"/etc/init.d/$GUARD" <<END &&
-#!$(command -v openrc-run)
+$H!$(command -v openrc-run)
 description="Undo of an unconfirmed change of the mail system"
 depend() {
-  need localmount
+  after localmount mountall.sh
   before postfix
 }
 start() {
@@ -78,16 +79,16 @@ END
       persist "/etc/init.d/$GUARD" /etc/init.d/ /etc/runlevels/default/
   else
     cat >"/etc/init.d/$GUARD" <<END &&
-#!/bin/sh
-### BEGIN INIT INFO
-# Provides: $GUARD
-# Required-Start: \$local_fs
-# Required-Stop:
-# X-Start-Before: postfix
-# Default-Start: 2 3 4 5
-# Default-Stop:
-# Short-Description: Undo of an unconfirmed change of the mail system
-### END INIT INFO
+$H!/bin/sh
+$H$H$H BEGIN INIT INFO
+$H Provides: $GUARD
+$H Required-Start: \$local_fs
+$H Required-Stop:
+$H X-Start-Before: postfix
+$H Default-Start: 2 3 4 5
+$H Default-Stop:
+$H Short-Description: Undo of an unconfirmed change of the mail system
+$H$H$H END INIT INFO
 [ "\$1" != start ] || [ ! -e $STATE/open/guard ] || $command
 END
       chmod 0755 "/etc/init.d/$GUARD" && persist "/etc/init.d/$GUARD" /etc/init.d/ && arm_rc
