@@ -71,7 +71,7 @@ def apply(
                 as_json=as_json,
             )
         if not as_json:
-            running.show_plans(planned, full_diff=diff)
+            running.show_plans(planned, full_diff=diff, window=confirm_within)
         plans = running.pending(planned)
         if check or not plans:
             context.exit(running.exit_code(planned))

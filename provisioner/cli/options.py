@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+#: Seconds that a host waits for the confirmation of a change.
+CONFIRM_WITHIN = 60
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -102,7 +105,7 @@ def confirm_within_option(function: F) -> F:
         "--confirm-within",
         type=click.IntRange(10, 3600),
         metavar="SECONDS",
-        default=60,
+        default=CONFIRM_WITHIN,
         show_default=True,
         help="How long a host waits for the new login that confirms, before it undoes.",
     )(function)

@@ -71,7 +71,7 @@ def rollback(
                 listener=listener,
             )
         if not as_json:
-            running.show_plans(planned, full_diff=False)
+            running.show_plans(planned, full_diff=False, window=confirm_within)
         plans = running.pending(planned)
         if check or not plans:
             context.exit(running.exit_code(planned))

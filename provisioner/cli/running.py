@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import click
 
-from provisioner.cli.options import Common
+from provisioner.cli.options import CONFIRM_WITHIN, Common
 from provisioner.cli.workspace import Workspace
 from provisioner.errors import ExitCode, InputError, worst
 from provisioner.fleet import jobs, pool
@@ -58,14 +58,24 @@ def listening(
     return Progress(verbose=bool(options.verbose), quiet=quiet)
 
 
-def show_plans(outcomes: Sequence[Outcome], *, full_diff: bool) -> None:
-    """The plans as text on standard output, errors of planning on standard error."""
+def show_plans(
+    outcomes: Sequence[Outcome], *, full_diff: bool, window: int = CONFIRM_WITHIN
+) -> None:
+    """The plans as text on standard output, errors of planning on standard error.
+
+    `window` is for how many seconds hosts would wait for a confirmation.
+    """
     found = {each.host: each.plan for each in outcomes if each.plan and not each.error}
     print_lines(plantext.plans(found, full_diff=full_diff))
     for outcome in outcomes:
         for error in outcome.plan.errors if outcome.plan else ():
             print_diagnostic(replace(error, message=f"{outcome.host}: {error.message}"))
     click.echo(plantext.summary(found.values()) if found else "No host could be planned.")
+    if pending(outcomes):
+        click.echo(
+            f"A host undoes its change unless a new login confirms it within {window} s; later, "
+            "take it back with: provisioner rollback HOST"
+        )
 
 
 def document(workspace: Workspace, outcomes: Sequence[Outcome]) -> str:

@@ -363,7 +363,7 @@ def check_result(host: str, answer: bytes, nonce: str, step: str = "apply") -> N
         host,
         step,
         "the host did not say how it ended",
-        help="its files are whole; run apply again, it completes what is missing",
+        help=journal.later(host),
     )
 
 

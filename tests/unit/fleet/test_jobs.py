@@ -197,7 +197,7 @@ def test_a_host_that_does_not_say_how_it_ended_has_failed(box: Sandbox, said: by
         outcome = run(logins, jobs.applying(desired(BANNER), {"mx1": plan}, OWNER))
     assert outcome.status is Status.FAILED
     assert "did not say how it ended" in error_of(outcome).message
-    assert "run apply again" in error_of(outcome).help
+    assert "provisioner history mx1" in error_of(outcome).help
 
 
 def test_packages_come_first_and_the_rest_is_planned_again(box: Sandbox) -> None:
