@@ -255,9 +255,7 @@ def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
     program.call("stage_rest", position)
 
 
-def _back_up(
-    program: Program, step: Step, plan: HostPlan, signatures: Mapping[str, str]
-) -> None:
+def _back_up(program: Program, step: Step, plan: HostPlan, signatures: Mapping[str, str]) -> None:
     if isinstance(step, Control):
         program.call("backup_unit", step.verb, step.unit)
     if isinstance(step, Control | Firewall | Keep):
