@@ -147,7 +147,7 @@ def test_ctrl_c_says_what_is_left(lab: Lab, fresh_host: FreshHost, tmp_path: Pat
     for tool, verb in (("postconf", "plan"), ("sync", "apply")):
         slow = f"/usr/local/sbin/{tool}"
         lab.exec(host, f"printf '#!/bin/sh\\nsleep 1000\\n' >{slow}; chmod +x {slow}")
-        running = site.start(verb, *(["-y"] if verb == "apply" else []))
+        running = site.start(verb, *(["-y", "--confirm-within", "10"] if verb == "apply" else []))
         lab.exec(host, f"until pgrep -f '^/bin/sh {slow}'; do sleep 0.05; done")
         os.kill(running.pid, signal.SIGINT)
         done = finish(running, 130)
