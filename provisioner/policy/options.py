@@ -21,12 +21,11 @@ from provisioner.policy.conversation import (
     PolicyTest,
     Stage,
 )
+from provisioner.policy.promises import ACCEPTED
 from provisioner.policy.strangers import Surroundings
 from provisioner.resources.base import Origin
 from provisioner.roles.interface import RoleOptions
 
-#: What `accept` means: the mail is taken, or would be (354 asks for the message).
-ACCEPTED = ("2xx", "3xx")
 #: Services whose clients log in, and do so under TLS only.
 WITH_TLS = frozenset({"submission", "submissions", "smtps", "587", "465"})
 
@@ -210,7 +209,7 @@ def codes(value: Any) -> tuple[str, ...]:
     for each in value if isinstance(value, list) else [value]:
         word = str(each).lower()
         if word == "accept":
-            found += ACCEPTED
+            found += ACCEPTED.replies
         elif _CODE.fullmatch(word):
             found.append(word)
         elif word in _REFUSALS:

@@ -2,10 +2,13 @@
 
 A role is a folder with a `role.py` that holds a pydantic model `Options` (derived
 from `RoleOptions`; its docstrings are the documentation) and a pure function
-`resources(options, host)` that yields resources. Everything a role may use is
-importable from here.
+`resources(options, host)` that yields resources. A pure function `tests(options, host)`
+beside it yields policy tests: what the role promises, as conversations. Everything a role
+may use is importable from here.
 """
 
+from provisioner.policy.conversation import Client, Conversation, Expectation, PolicyTest
+from provisioner.policy.conversation import Stage as Said
 from provisioner.postfix.activation import Activation
 from provisioner.postfix.tables import Entry
 from provisioner.resources.base import Attributes, ControlUnit, Origin, Resource
@@ -52,10 +55,13 @@ __all__ = [
     "SENDER",
     "Activation",
     "Attributes",
+    "Client",
     "CompatibilityLevel",
     "Contribution",
     "ControlUnit",
+    "Conversation",
     "Entry",
+    "Expectation",
     "File",
     "FileState",
     "FirewallPort",
@@ -67,11 +73,13 @@ __all__ = [
     "Origin",
     "Package",
     "Parameter",
+    "PolicyTest",
     "Requirement",
     "Resource",
     "RestrictionEntry",
     "RestrictionLayout",
     "RoleOptions",
+    "Said",
     "Stage",
     "StrictMainCf",
     "Table",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import Field
 
+from provisioner.policy.promises import ACCEPTED, conversation_for, refusing_entries
 from provisioner.postfix import access, tables
 from provisioner.postfix.attachments import escape
 from provisioner.roles import (
@@ -19,13 +22,16 @@ from provisioner.roles import (
     SENDER,
     Attributes,
     Contribution,
+    Conversation,
     Entry,
+    Expectation,
     File,
     FileState,
     HostContext,
     Mode,
     Package,
     Parameter,
+    PolicyTest,
     RestrictionEntry,
     RoleOptions,
     Stage,
@@ -308,3 +314,40 @@ def _own_domains(options: Options, host: HostContext) -> Iterator[Contribution]:
     yield RestrictionEntry(
         origin, Stage.LOCAL_TABLES, (SENDER,), f"check_sender_access regexp:{path}", own.mode
     )
+
+
+# ---- what is promised -----------------------------------------------------------------
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    for stage in STAGES:
+        given: MapOptions | None = getattr(options, stage)
+        if given is not None and given.mode is Mode.ENFORCE:
+            yield from refusing_entries(
+                stage,
+                given.type,
+                given.entries,
+                host.mail.domains,
+                partial(host.origin, stage, "entries"),
+            )
+    own = options.own_domains_from_outside
+    if own.mode is Mode.ENFORCE:
+        for domain in own.domains if own.domains is not None else host.mail.domains:
+            yield PolicyTest(
+                f"a sender in {domain} is not forged from outside",
+                Conversation(sender=f"forged-by-a-stranger@{domain}"),
+                Expectation((own.reply[:3] if own.reply[:1].isdigit() else "5xx",)),
+                host.origin("own_domains_from_outside"),
+            )
+    for index, each in enumerate(options.exempt):
+        if each.until and each.until < host.today:
+            continue
+        kind, key = _subject(each, index, host)
+        said = conversation_for(kind, key, "cidr" if "/" in key else "indexed")
+        if said is not None and kind != "recipient":  # whether that one exists is not known
+            yield PolicyTest(
+                f"{kind} {key} is exempt from our checks",
+                replace(said, helo="exempt"),
+                ACCEPTED,
+                host.origin("exempt", index),
+            )

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from provisioner.policy import message
 from provisioner.postfix import attachments, content
 from provisioner.roles import (
     Attributes,
     Contribution,
+    Conversation,
+    Expectation,
     File,
     FileState,
     HostContext,
     Mode,
     Package,
     Parameter,
+    PolicyTest,
     RoleOptions,
+    Said,
     Table,
     in_patterns,
 )
@@ -150,3 +155,21 @@ def _attachments(options: Options, host: HostContext) -> list[str]:
         f"# Attachments whose names end in {endings}",
         *(f"/{pattern}/ {action} {reply}" for pattern in found),
     ]
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    """Of patterns nobody can tell what they find; of endings it is plain."""
+    if options.mode is not Mode.ENFORCE:
+        return
+    for index, ending in enumerate(options.reject_attachments):
+        name = f"invoice.{ending}"
+        yield PolicyTest(
+            f"an attachment called {name} is refused",
+            Conversation(
+                sender="",  # no check asks DNS about it
+                message=message.with_attachment("", (), name),
+                until=Said.MESSAGE,
+            ),
+            Expectation(("550",), options.attachment_reply),
+            host.origin("reject_attachments", index),
+        )

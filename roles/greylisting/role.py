@@ -15,12 +15,16 @@ from provisioner.roles import (
     Attributes,
     Contribution,
     ControlUnit,
+    Conversation,
+    Expectation,
     File,
     HostContext,
     Mode,
     Package,
+    PolicyTest,
     RestrictionEntry,
     RoleOptions,
+    Said,
     Stage,
     Unit,
     one_line,
@@ -271,3 +275,14 @@ else
   pid=$(cat /run/{unit}.pid /run/{unit}/{unit}.pid 2>/dev/null | head -n 1)
   [ -z "$pid" ] || kill -HUP "$pid"
 fi"""
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    if options.mode is not Mode.DISABLED:
+        yield PolicyTest(
+            "strangers are greylisted",
+            # The empty sender: no check asks DNS about it.
+            Conversation(sender="", until=Said.RCPT),
+            Expectation(asks=("check_policy_service",)),
+            host.origin("endpoint"),
+        )

@@ -7,7 +7,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from provisioner.roles import Contribution, HostContext, Parameter, RoleOptions
+from provisioner.policy.promises import helo_demanded
+from provisioner.roles import (
+    Client,
+    Contribution,
+    Conversation,
+    Expectation,
+    HostContext,
+    Parameter,
+    PolicyTest,
+    RoleOptions,
+    Said,
+)
 
 
 class Limits(RoleOptions):
@@ -143,3 +154,37 @@ def _replies(options: Options, host: HostContext) -> Iterator[Contribution]:
     if options.reject_pipelining in ("always", "data"):
         wanted = "yes" if options.reject_pipelining == "always" else "no"
         yield Parameter(host.origin("reject_pipelining"), "smtpd_forbid_unauth_pipelining", wanted)
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    if options.helo_required:
+        yield helo_demanded(host.origin("helo_required"))
+    if options.disable_vrfy:
+        yield PolicyTest(
+            "VRFY tells nobody which addresses exist",
+            Conversation(commands=("VRFY postmaster",), until=Said.COMMAND),
+            Expectation(("502",)),
+            host.origin("disable_vrfy"),
+        )
+    if options.strict_envelopes:
+        yield PolicyTest(
+            "an envelope address without <> is refused",
+            Conversation(commands=("MAIL FROM:someone@example.org",), until=Said.COMMAND),
+            Expectation(("501",)),
+            host.origin("strict_envelopes"),
+        )
+    if options.etrn is False:
+        yield PolicyTest(
+            "ETRN is not offered",
+            Conversation(until=Said.HELO),
+            Expectation(("250",), lacks=("ETRN",)),
+            host.origin("etrn"),
+        )
+    if options.tls is not None:
+        offered = options.tls
+        yield PolicyTest(
+            "a TLS handshake completes on port 25" if offered else "STARTTLS is not offered",
+            Conversation(client=Client(tls=offered), until=Said.HELO),
+            Expectation(("250",)) if offered else Expectation(("250",), lacks=("STARTTLS",)),
+            host.origin("tls"),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from provisioner.policy.promises import ACCEPTED, ELSEWHERE, helo_demanded, own_client
 from provisioner.roles import (
     CLIENT,
     DATA,
@@ -15,14 +16,19 @@ from provisioner.roles import (
     RECIPIENT,
     RELAY,
     SENDER,
+    Client,
     Contribution,
+    Conversation,
+    Expectation,
     HostContext,
     Layout,
     Mode,
     Parameter,
+    PolicyTest,
     RestrictionEntry,
     RestrictionLayout,
     RoleOptions,
+    Said,
     Stage,
     verbatim,
 )
@@ -188,14 +194,19 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
 
 
 def _checks(options: Options, host: HostContext) -> Iterator[Contribution]:
-    helo_checked = False
     for name, (stage, where) in PLACES.items():
         mode: Mode = getattr(options.checks, name)
         yield RestrictionEntry(host.origin("checks", name), stage, (where,), name, mode)
-        helo_checked |= where == HELO and mode is not Mode.DISABLED
-    if helo_checked:
+    if _asks_helo(options):
         # A client that never says HELO would walk past every HELO check.
         yield Parameter(host.origin("checks"), "smtpd_helo_required", "yes")
+
+
+def _asks_helo(options: Options) -> bool:
+    return any(
+        where == HELO and getattr(options.checks, name) is not Mode.DISABLED
+        for name, (_, where) in PLACES.items()
+    )
 
 
 def _additional(options: Options, host: HostContext) -> Iterator[Contribution]:
@@ -220,3 +231,82 @@ def _verbatim(options: Options, host: HostContext) -> Iterator[Contribution]:
                 help=f"one of {', '.join(BY_NAME)}",
             )
         yield verbatim(parameter, " ".join(text.split()), host.origin("lists", name))
+
+
+# ---- what is promised -----------------------------------------------------------------
+
+#: Checks that one conversation shows: what the test is called, who says what, what is told.
+SHOWN = {
+    "reject_invalid_helo_hostname": (
+        "a HELO name that is no host name is refused",
+        Conversation(helo="no..name"),
+        Expectation(("5xx",), "Helo command rejected"),
+    ),
+    "reject_non_fqdn_helo_hostname": (
+        "a HELO name without a domain is refused",
+        Conversation(helo="stranger"),
+        Expectation(("5xx",), "Helo command rejected"),
+    ),
+    "reject_non_fqdn_sender": (
+        "a sender without a domain is refused",
+        Conversation(sender="someone"),
+        Expectation(("5xx",), "Sender address rejected"),
+    ),
+    "reject_non_fqdn_recipient": (
+        "a recipient without a domain is refused",
+        Conversation(recipients=("someone",)),
+        Expectation(("5xx",), "Recipient address rejected"),
+    ),
+    "reject_unknown_reverse_client_hostname": (
+        "a client without a PTR record is refused",
+        Conversation(client=Client(name="", reverse_name="")),
+        Expectation(("4xx", "5xx"), "reverse hostname"),
+    ),
+}
+#: Checks that ask DNS about what a made-up stranger says.
+ASKS_DNS = ("reject_unknown_helo_hostname", "reject_unverified_recipient")
+ABOUT_SENDER = ("reject_unknown_sender_domain", "reject_unverified_sender")
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    yield PolicyTest(
+        "strangers cannot relay",
+        Conversation(recipients=(ELSEWHERE,), until=Said.RCPT),
+        _guarded(options),
+        host.origin("relay_guard"),
+    )
+    if options.lists:
+        return  # what whole lists of somebody's own do is theirs to say
+    own = own_client(host.mail.networks)
+    if own:
+        yield PolicyTest(
+            "own networks may relay, whatever their HELO name",
+            Conversation(client=own, helo="laptop", recipients=(ELSEWHERE,)),
+            ACCEPTED,
+            host.mail_origin("networks"),
+        )
+    if _asks_helo(options):
+        yield helo_demanded(host.origin("checks"))
+    for name, (what, said, expect) in SHOWN.items():
+        if getattr(options.checks, name) is Mode.ENFORCE:
+            yield PolicyTest(what, said, expect, host.origin("checks", name))
+    if host.mail.domains and not _enforced(options, ASKS_DNS):
+        # Nobody asks for the domain of the empty sender.
+        sender = "" if _enforced(options, ABOUT_SENDER) else Conversation().sender
+        yield PolicyTest(
+            "mail to the postmaster is accepted",
+            Conversation(sender=sender, recipients=(f"postmaster@{host.mail.domains[0]}",)),
+            ACCEPTED,
+            host.mail_origin("domains"),
+        )
+
+
+def _guarded(options: Options) -> Expectation:
+    if options.lists or options.layout is not Layout.RECIPIENT:
+        return Expectation(("4xx", "5xx"))  # another list may refuse it before the guard does
+    code = "554" if options.relay_guard == "reject" else "454"
+    return Expectation((code,), "Relay access denied")
+
+
+def _enforced(options: Options, names: tuple[str, ...]) -> bool:
+    return any(getattr(options.checks, each) is Mode.ENFORCE for each in names)

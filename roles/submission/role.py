@@ -8,20 +8,26 @@ from typing import Literal
 
 from pydantic import Field
 
+from provisioner.policy.promises import ACCEPTED, ELSEWHERE, REFUSED
 from provisioner.postfix.master_cf import Service
 from provisioner.postfix.tables import HEADER
 from provisioner.roles import (
     HOST_CHROOT,
     Activation,
     Attributes,
+    Client,
     Contribution,
+    Conversation,
+    Expectation,
     File,
     FirewallPort,
     HostContext,
     MasterService,
     Parameter,
+    PolicyTest,
     Requirement,
     RoleOptions,
+    Said,
     one_line,
     word_list,
 )
@@ -218,4 +224,56 @@ def _service(name: str, tls: tuple[str, str], further: dict[str, str]) -> Servic
         chroot=HOST_CHROOT,
         command="smtpd",
         options=tuple(options.items()),
+    )
+
+
+def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    if not options.auth_on_smtp:
+        yield PolicyTest(
+            "AUTH is not offered on port 25",
+            Conversation(until=Said.HELO),
+            Expectation(("250",), lacks=("AUTH",)),
+            host.origin("auth_on_smtp"),
+        )
+    if options.submission:
+        yield PolicyTest(
+            "nothing is said on submission before STARTTLS",
+            Conversation("submission", until=Said.MAIL),
+            Expectation(("530",), lacks=("AUTH",)),
+            host.origin("submission"),
+        )
+    for name, wanted in (("submission", options.submission), ("submissions", options.submissions)):
+        if wanted:
+            yield from _of_service(name, options, host)
+
+
+def _of_service(name: str, options: Options, host: HostContext) -> Iterator[PolicyTest]:
+    origin = host.origin(name)
+    yield PolicyTest(
+        f"{name} completes TLS and offers AUTH",
+        Conversation(name, Client(tls=True), until=Said.HELO),
+        Expectation(("250",), offers=("AUTH",)),
+        origin,
+    )
+    yield PolicyTest(
+        f"{name} refuses who has not logged in",
+        Conversation(name, Client(tls=True), until=Said.RCPT),
+        REFUSED,
+        origin,
+    )
+    if any(each.endswith("_restrictions") for each in options.options):
+        return  # who may send what is then somebody's own business
+    user = f"user@{(host.mail.domains or ['example.org'])[0]}"
+    yield PolicyTest(
+        f"{name} takes mail to anywhere from who has logged in",
+        Conversation(
+            name,
+            # A laptop at home: no name, and none that it could say.
+            Client(name="", reverse_name="", login=user, tls=True),
+            helo="laptop",
+            sender=user,
+            recipients=(ELSEWHERE,),
+        ),
+        ACCEPTED,
+        origin,
     )

@@ -12,9 +12,10 @@ from test_roles_options import place, refusal, states
 
 from provisioner.inventory.yamlfile import parse_yaml
 from provisioner.policy.conversation import Client, Conversation, Expectation, PolicyTest, Stage
-from provisioner.policy.judge import expected, spoken
-from provisioner.policy.options import ACCEPTED, TestOptions, test_of
+from provisioner.policy.options import TestOptions, test_of
+from provisioner.policy.promises import ACCEPTED
 from provisioner.policy.strangers import Surroundings, surroundings
+from provisioner.policy.wording import expected, spoken
 from provisioner.resources.base import Origin
 from provisioner.roles.options import validate
 
@@ -65,7 +66,7 @@ def test_the_four_kinds_of_tests_that_people_write() -> None:
     assert user.conversation.client.login == "user@example.com"
     assert user.conversation.client.tls
     assert user.conversation.sender == "user@example.com"
-    assert user.expect == Expectation(ACCEPTED)
+    assert user.expect == ACCEPTED
     assert money.conversation.until is Stage.MESSAGE
     assert b"\r\nSubject: Make Money Fast!\r\n" in money.conversation.message
     assert money.conversation.message.count(b"Subject:") == 1
@@ -248,7 +249,7 @@ def test_lists_are_joined_by_name_and_the_nearer_wins(tmp_path: Path) -> None:
     assert {name: each.expect.replies for name, each in found.items()} == {
         "a": ("5xx",),
         "b": ("450",),
-        "c": ACCEPTED,
+        "c": ACCEPTED.replies,
     }
     assert Path(str(found["b"].origin.mark)).name == "mx1.yml:2:5"
     other = written(tmp_path, group, host="mx2", mx1=own)

@@ -1,41 +1,28 @@
-"""Whether what came of a conversation is what a policy test expects. Pure."""
+"""Policy tests and what came of them, in words. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from provisioner.policy.conversation import (
-    Conversation,
-    Expectation,
-    PolicyTest,
-    Reply,
-    Stage,
-    Verdict,
-)
+from provisioner.policy.conversation import Conversation, Expectation, Reply, Stage, Verdict
 
 
 def faults(expect: Expectation, verdict: Verdict) -> tuple[str, ...]:
-    """What differs from what is expected, in words; nothing where the test passes."""
-    if verdict.fault:
-        return (verdict.fault,)
-    last = verdict.last
-    if last is None:
-        return ("nothing was answered",)
-    found = []
-    if expect.replies and not any(_matches(code, last.code) for code in expect.replies):
-        found.append(f"the reply is {last.code}, not {codes_in_words(expect.replies)}")
-    if expect.text.casefold() not in last.text.casefold():
-        found.append(f'the reply does not say "{expect.text}"')
-    offered = {word.split()[0].upper() for word in verdict.offers if word.strip()}
-    found += [f"{word} is not offered" for word in expect.offers if word.upper() not in offered]
-    found += [f"{word} is offered" for word in expect.lacks if word.upper() in offered]
-    found += [f"{word} is not asked" for word in expect.asks if word not in verdict.asked]
-    return tuple(found)
+    """What is not as expected, in words; nothing where the test passed."""
+    return tuple(_fault(word, expect, verdict) for word in verdict.failed)
 
 
-def _matches(wanted: str, code: str) -> bool:
-    return re.fullmatch(wanted.replace("x", "[0-9]"), code) is not None
+def _fault(failed: str, expect: Expectation, verdict: Verdict) -> str:
+    kind, _, word = failed.partition(" ")
+    told = {
+        "fault": verdict.fault,
+        "text": f'the reply does not say "{expect.text}"',
+        "offers": f"{word} is not offered",
+        "lacks": f"{word} is offered",
+        "asks": f"{word} is not asked",
+    }
+    code = verdict.last.code if verdict.last else "missing"
+    return told.get(kind, f"the reply is {code}, not {codes_in_words(expect.replies)}")
 
 
 def codes_in_words(replies: Sequence[str]) -> str:
@@ -96,19 +83,3 @@ def spoken(talk: Conversation) -> str:
         )
     parts += ["with a message"] if talk.until is Stage.MESSAGE else []
     return ", ".join(parts)
-
-
-def failing(
-    tests: Iterable[PolicyTest], verdicts: Iterable[Verdict]
-) -> list[tuple[PolicyTest, Verdict, tuple[str, ...]]]:
-    """Every test that does not pass, with what differs. One without a verdict does not pass."""
-    by_name = {each.test: each for each in verdicts}
-    found = []
-    for test in tests:
-        if test.skip:
-            continue
-        verdict = by_name.get(test.name) or Verdict(test.name, fault="no verdict came back")
-        wrong = faults(test.expect, verdict)
-        if wrong:
-            found.append((test, verdict, wrong))
-    return found
