@@ -181,6 +181,30 @@ def _refuse_mixture(given: RestrictionList, placed: Sequence[RestrictionEntry]) 
             raise ComposeError(given.name, given.origin, entry)
 
 
+#: Words of which one must stand in the relay or the recipient list (smtpd(8) insists).
+_GUARDS = frozenset(
+    {"reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination"}
+)
+
+
+def unguarded(
+    contributions: Iterable[Contribution], composed: Iterable[Resource]
+) -> RestrictionEntry | None:
+    """The first entry of lists that nobody put a relay guard into; None where there is one,
+    or nothing to guard. Whether relaying is refused would be left to what the host has."""
+    entries = (e for e in contributions if isinstance(e, RestrictionEntry))
+    first = next((each for each in entries if each.mode is not Mode.DISABLED), None)
+    if first is None:
+        return None
+    for each in composed:
+        # A fallback leaves what the host has, and that may be nothing.
+        if isinstance(each, Parameter) and each.name in (RELAY, RECIPIENT) and not each.fallback:
+            found = restrictions.split(each.value or "")
+            if any(item.name.lower() in _GUARDS and not item.warn for item in found):
+                return None
+    return first
+
+
 def _place(
     entries: Sequence[RestrictionEntry], layout: Layout
 ) -> dict[str, list[RestrictionEntry]]:

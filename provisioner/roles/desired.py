@@ -21,7 +21,7 @@ from provisioner.policy.strangers import surroundings
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.requirement import Requirement
-from provisioner.resources.restriction import ComposeError, Contribution, compose
+from provisioner.resources.restriction import ComposeError, Contribution, compose, unguarded
 from provisioner.resources.strict import StrictMainCf
 from provisioner.roles.hiding import hide, hide_texts
 from provisioner.roles.interface import HostContext, MailFacts, RoleOptions
@@ -270,15 +270,25 @@ def _options_of(host: Host, reader: Reader | None) -> Callable[[str], Map]:
     return partial(reader.options, host) if reader else host.merged
 
 
-def _composed(contributions: Iterable[Contribution]) -> list[Resource]:
+def _composed(contributions: Sequence[Contribution]) -> list[Resource]:
     try:
-        return compose(contributions)
+        composed = compose(contributions)
     except ComposeError as error:
         raise InputError(
             str(error),
             mark=error.given.mark,
             help="give the whole list verbatim, or let the roles compose it, not both",
         ) from error
+    entry = unguarded(contributions, composed)
+    if entry is not None:
+        raise InputError(
+            f"{entry.origin.role} contributes {entry.text!r} to restriction lists that nobody "
+            "put a relay guard into",
+            mark=entry.origin.mark,
+            help="give the host the role smtpd_restrictions, which refuses relaying and orders "
+            "the lists; or set smtpd_relay_restrictions yourself",
+        )
+    return composed
 
 
 def _unique(resources: Iterable[Resource]) -> list[Resource]:

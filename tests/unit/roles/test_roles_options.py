@@ -341,3 +341,25 @@ def test_a_name_under_the_umbrella_that_is_no_role(tmp_path: Path) -> None:
 def test_options_of_a_role_the_host_does_not_have_are_allowed(tmp_path: Path) -> None:
     found = states(tmp_path, "provisioner:\n  submission: {}\n  postfix: {}\n", "postfix")
     assert "service:submission/inet" not in origins(found["mx1"])
+
+
+@pytest.mark.parametrize("role", ["access_maps", "dnsbl", "greylisting"])
+def test_lists_without_a_relay_guard_are_refused(tmp_path: Path, role: str) -> None:
+    options = {
+        "access_maps": "client: {entries: {192.0.2.7: REJECT}}",
+        "dnsbl": "zones: [zen.spamhaus.org]",
+        "greylisting": "delay: 60",
+    }
+    variables = f"{role}:\n  {options[role]}\n"
+    (found,) = refusal(tmp_path, variables, "postfix", role)
+    assert "nobody put a relay guard into" in found.message
+    assert "smtpd_restrictions" in found.help
+    guarded = states(tmp_path, variables, "postfix", "smtpd_restrictions", role)
+    assert guarded["mx1"].resources
+    own = (
+        "postfix:\n  parameters:\n"
+        "    smtpd_relay_restrictions: permit_mynetworks, reject_unauth_destination\n"
+    )
+    assert states(tmp_path, variables + own, "postfix", role)["mx1"].resources
+    soft = own.replace("reject_unauth", "warn_if_reject reject_unauth")
+    assert refusal(tmp_path, variables + soft, "postfix", role)
