@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ from provisioner.resources.base import (
     DropCompiled,
     Effect,
     KeyedDiff,
+    Origin,
     Resource,
     TextDiff,
     WriteFile,
@@ -64,7 +65,8 @@ class Table(Resource):
     Indexed tables hold `entries` (key, value) and are compiled; pattern tables
     (regexp, pcre, cidr) hold `text` as written and are read once by each process,
     so that a change of theirs needs a reload. A `secret` table is never shown. An `alias`
-    table is an aliases(5) file, compiled by postalias(1).
+    table is an aliases(5) file, compiled by postalias(1). `origins` say where single keys
+    (or lines of `text`) were written; they are told to whoever asks why a table answered.
     """
 
     kind: ClassVar[str] = "table"
@@ -75,6 +77,7 @@ class Table(Resource):
     attributes: Attributes = KEEP
     secret: bool = False
     alias: bool = False
+    origins: tuple[tuple[str, Origin], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         check_path(self.path)

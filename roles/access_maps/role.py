@@ -29,6 +29,7 @@ from provisioner.roles import (
     FileState,
     HostContext,
     Mode,
+    Origin,
     Package,
     Parameter,
     PolicyTest,
@@ -180,7 +181,9 @@ def _map(options: Options, stage: str, host: HostContext) -> Iterator[Contributi
         where = tables.inline(_entries(given))
     else:
         where = f"{given.type}:{path}"
-        yield Table(origin, path, given.type, _entries(given), _text(given, stage, host))
+        origins = tuple((key, host.origin(stage, "entries", key)) for key in given.entries)
+        text = _text(given, stage, host)
+        yield Table(origin, path, given.type, _entries(given), text, origins=origins)
     yield RestrictionEntry(
         origin, Stage.LOCAL_TABLES, (STAGES[stage],), f"check_{stage}_access {where}", given.mode
     )
@@ -213,7 +216,7 @@ def _check_entry(
 
 def _exemptions(options: Options, host: HostContext) -> Iterator[Contribution]:
     """One table a kind of key: networks need cidr, names an indexed one."""
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    groups: dict[tuple[str, str], list[tuple[str, str, Origin]]] = {}
     for index, each in enumerate(options.exempt):
         kind, key = _subject(each, index, host)
         if each.until and each.until < host.today:
@@ -229,7 +232,7 @@ def _exemptions(options: Options, host: HostContext) -> Iterator[Contribution]:
         if fault:
             raise host.error(fault, "exempt", index, help=advice)
         comment = f"{' '.join(each.why.split())}{f' (until {each.until})' if each.until else ''}"
-        groups.setdefault((kind, type_), []).append((key, comment))
+        groups.setdefault((kind, type_), []).append((key, comment, host.origin("exempt", index)))
     for (kind, type_), members in groups.items():
         yield from _exemption_table(options, kind, type_, members, host)
     if groups:
@@ -238,19 +241,26 @@ def _exemptions(options: Options, host: HostContext) -> Iterator[Contribution]:
 
 
 def _exemption_table(
-    options: Options, kind: str, type_: str, members: list[tuple[str, str]], host: HostContext
+    options: Options,
+    kind: str,
+    type_: str,
+    members: list[tuple[str, str, Origin]],
+    host: HostContext,
 ) -> Iterator[Contribution]:
     origin = host.origin("exempt")
     path = f"{options.directory}/exempt_{kind}{'_networks' if type_ == 'cidr' else ''}"
-    lines = "".join(f"# {comment}\n{key} OK\n" for key, comment in members)
-    keys = [key.lower() for key, _ in members]
+    lines = "".join(f"# {comment}\n{key} OK\n" for key, comment, _ in members)
+    keys = [key.lower() for key, _, _ in members]
     doubles = sorted({key for key in keys if keys.count(key) > 1})
     if doubles:
         raise host.error(f"exempted twice: {', '.join(doubles)}", "exempt")
     if type_ == "cidr":
-        yield Table(origin, path, type_, text=f"{tables.HEADER}\n{lines}")
+        origins = tuple((f"{key} OK", where) for key, _, where in members)
+        yield Table(origin, path, type_, text=f"{tables.HEADER}\n{lines}", origins=origins)
     else:
-        yield Table(origin, path, type_, tuple(Entry(key, "OK") for key, _ in members))
+        entries = tuple(Entry(key, "OK") for key, _, _ in members)
+        origins = tuple((key, where) for key, _, where in members)
+        yield Table(origin, path, type_, entries, origins=origins)
     # At DATA the recipient is not known where a message has several.
     where = EXEMPT_FROM if kind == "recipient" else (*EXEMPT_FROM, DATA)
     yield RestrictionEntry(origin, Stage.EXEMPTIONS, where, f"check_{kind}_access {type_}:{path}")
@@ -309,8 +319,9 @@ def _own_domains(options: Options, host: HostContext) -> Iterator[Contribution]:
         *(f"/@{below}{escape(domain)}$/ {reply}" for domain in domains),
     ]
     text = "".join(f"{line}\n" for line in (tables.HEADER, *lines))
+    origins = tuple((line, origin) for line in lines)
     # A pattern, as an indexed key would cover the domains below it as well.
-    yield Table(origin, path, "regexp", text=text)
+    yield Table(origin, path, "regexp", text=text, origins=origins)
     yield RestrictionEntry(
         origin, Stage.LOCAL_TABLES, (SENDER,), f"check_sender_access regexp:{path}", own.mode
     )

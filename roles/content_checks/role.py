@@ -16,6 +16,7 @@ from provisioner.roles import (
     FileState,
     HostContext,
     Mode,
+    Origin,
     Package,
     Parameter,
     PolicyTest,
@@ -113,18 +114,21 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
         option = name if getattr(options, name) else "reject_attachments"
         if texts[name]:
             path = f"{options.directory}/{parameter}"
-            text = "".join(f"{line}\n" for line in (content.HEADER, *texts[name]))
-            yield Table(host.origin(option), path, options.type, text=text)
+            lines = (content.HEADER, *(line for line, _ in texts[name]))
+            text = "".join(f"{line}\n" for line in lines)
+            origins = tuple(texts[name])
+            yield Table(host.origin(option), path, options.type, text=text, origins=origins)
             yield Parameter(host.origin(option), parameter, f"{options.type}:{path}")
         elif name in ("mime", "nested") and texts["header"]:
             # Not set, they would be what header_checks is.
             yield Parameter(host.origin("header"), parameter, "")
 
 
-def _lines(options: Options, name: str, host: HostContext) -> list[str]:
-    lines: list[str] = []
+def _lines(options: Options, name: str, host: HostContext) -> list[tuple[str, Origin]]:
+    """The lines of a table, each with the option that wants it."""
+    lines: list[tuple[str, Origin]] = []
     for index, rule in enumerate(getattr(options, name)):
-        host.origin(name, index)
+        origin = host.origin(name, index)
         mode = options.mode
         if isinstance(rule, str):
             line, why = rule, None
@@ -137,24 +141,25 @@ def _lines(options: Options, name: str, host: HostContext) -> list[str]:
         if fault:
             raise host.error(f"{line!r}: {fault}", name, index)
         if why:
-            lines.append(f"# {' '.join(why.split())}")
-        lines.append(content.on_trial(line) if mode is Mode.TRIAL else line)
+            lines.append((f"# {' '.join(why.split())}", origin))
+        lines.append((content.on_trial(line) if mode is Mode.TRIAL else line, origin))
     if lines and name != "body" and options.mode is Mode.TRIAL:
-        lines.insert(0, "# On trial: logged, nothing is refused.")
+        lines.insert(0, ("# On trial: logged, nothing is refused.", host.origin("mode")))
     return lines
 
 
-def _attachments(options: Options, host: HostContext) -> list[str]:
-    host.origin("reject_attachments")  # what `patterns` refuses came from there
+def _attachments(options: Options, host: HostContext) -> list[tuple[str, Origin]]:
+    origin = host.origin("reject_attachments")  # what `patterns` refuses came from there
     found = attachments.patterns(options.reject_attachments)
     action = "WARN" if options.mode is Mode.TRIAL else "REJECT"
     endings = ", ".join(options.reject_attachments)
     host.origin("attachment_reply")
     reply = in_patterns(options.attachment_reply)
-    return [
+    lines = [
         f"# Attachments whose names end in {endings}",
         *(f"/{pattern}/ {action} {reply}" for pattern in found),
     ]
+    return [(line, origin) for line in lines]
 
 
 def tests(options: Options, host: HostContext) -> Iterator[PolicyTest]:
