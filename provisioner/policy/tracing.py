@@ -40,8 +40,10 @@ def cause(
     asked = " ".join(word for word in (decision.restriction, where or decision.table) if word)
     text = f"{asked}: {entry}" if entry else asked
     table = next((e for e in known if isinstance(e, Table) and e.path == path), None)
-    origin = _of_entry(table, decision) if table else None
-    return Cause(text, origin or _of_restriction(decision, entries) or (table and table.origin))
+    written = _of_entry(table, decision) if table else None
+    return Cause(
+        text, written or _of_restriction(decision, entries) or (table.origin if table else None)
+    )
 
 
 def _path(table: str) -> str:
