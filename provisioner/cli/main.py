@@ -22,6 +22,8 @@ COMMANDS = {
     "recover": "Finish what interrupted runs left.",
     "unlock": "End a run that holds a host.",
     "status": "Say which hosts have drifted.",
+    "verify": "Hold the policy tests with each host's live policy.",
+    "ask": "Ask hosts what they would do with a mail, and why.",
     "diff": "Show what a git revision changes, offline.",
     "inventory": "Show hosts, groups and variables.",
     "roles": "List the roles, or describe one.",

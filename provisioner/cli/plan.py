@@ -34,6 +34,16 @@ if TYPE_CHECKING:
     metavar="REV",
     help="Only hosts whose desired state is not what it was at this git revision.",
 )
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Prove it: on each host a throw-away Postfix holds the policy tests with the new files.",
+)
+@click.option(
+    "--live-policy",
+    is_flag=True,
+    help="With --rehearse: ask policy services and milters themselves; they learn from it.",
+)
 @common
 @click.pass_context
 def plan(
@@ -44,10 +54,13 @@ def plan(
     prune: bool,
     diff: bool,
     since: str | None,
+    rehearse: bool,
+    live_policy: bool,
 ) -> None:
     """Show what would change on each host. Changes nothing.
 
-    Ends with 0 when nothing would change, with 2 when something would.
+    Ends with 0 when nothing would change, with 2 when something would; with --rehearse also
+    with 4 when a host's own Postfix refuses the plan.
     """
     from provisioner.cli import running
     from provisioner.cli.workspace import load
@@ -61,11 +74,18 @@ def plan(
     workspace = load(options, only=touched)
     running.show_commit(workspace)
     with workspace.logins() as logins:
-        outcomes = running.plan_hosts(workspace, logins, options, prune=prune, quiet=as_json)
+        if rehearse:
+            outcomes = running.rehearse_hosts(
+                workspace, logins, options, prune=prune, live_policy=live_policy, quiet=as_json
+            )
+        else:
+            outcomes = running.plan_hosts(workspace, logins, options, prune=prune, quiet=as_json)
     if as_json:
         click.echo(running.document(workspace, outcomes))
     else:
         running.show_plans(outcomes, full_diff=diff)
+        if rehearse:
+            running.show_verdicts(outcomes, workspace.desired, every=bool(options.verbose))
     if out:
         _save(out, outcomes, workspace, prune)
     context.exit(running.exit_code(outcomes))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import click
 
 from provisioner.cli.options import CONFIRM_WITHIN, Common
-from provisioner.cli.workspace import Workspace
+from provisioner.cli.workspace import Workspace, new_owner
 from provisioner.errors import ExitCode, InputError, worst
 from provisioner.fleet import jobs, pool
 from provisioner.fleet.events import Listener
@@ -19,6 +19,7 @@ from provisioner.fleet.outcome import Outcome, Status
 from provisioner.host.transaction import Owner
 from provisioner.planning import planfile
 from provisioner.planning.plan import HostPlan
+from provisioner.planning.planner import Desired
 from provisioner.report import plantext
 from provisioner.report.console import print_diagnostic, print_lines
 from provisioner.report.jsonlines import JsonLines
@@ -49,6 +50,35 @@ def plan_hosts(
         )
 
 
+def rehearse_hosts(
+    workspace: Workspace,
+    logins: pool.Logins,
+    options: Common,
+    *,
+    desired: Mapping[str, Desired] | None = None,
+    prune: bool = False,
+    live_policy: bool = False,
+    prove: bool = True,
+    quiet: bool = False,
+) -> list[Outcome]:
+    """Plan every host in scope and rehearse its plan: one connection and two execs each.
+    `desired` is other than the workspace's where other tests are held. What is wrong fails
+    the host, but not where nothing is to be proven."""
+    from provisioner.fleet import proving
+
+    work = proving.rehearsing(
+        desired or workspace.desired,
+        new_owner("rehearsal"),
+        prune=prune,
+        live_policy=live_policy,
+        prove=prove,
+    )
+    with listening(options, quiet=quiet or not prove) as listener:
+        return pool.run(
+            "rehearse", workspace.targets, logins, work, forks=options.forks, listener=listener
+        )
+
+
 def listening(
     options: Common, *, quiet: bool = False, as_json: bool = False
 ) -> AbstractContextManager[Listener]:
@@ -65,7 +95,8 @@ def show_plans(
 
     `window` is for how many seconds hosts would wait for a confirmation.
     """
-    found = {each.host: each.plan for each in outcomes if each.plan and not each.error}
+    # A plan that was proven wrong is shown all the same.
+    found = {e.host: e.plan for e in outcomes if e.plan and (e.rehearsal or not e.error)}
     print_lines(plantext.plans(found, full_diff=full_diff))
     for outcome in outcomes:
         for error in outcome.plan.errors if outcome.plan else ():
@@ -80,17 +111,41 @@ def show_plans(
 
 def document(workspace: Workspace, outcomes: Sequence[Outcome]) -> str:
     """The one JSON document of `plan --json` and `status --json`."""
-    hosts = {}
+    hosts: dict[str, dict[str, object]] = {}
     for each in outcomes:
         entry: dict[str, object] = {"status": str(each.status), "seconds": round(each.seconds, 3)}
         if each.plan:
             entry |= planfile.document(each.plan)
+        if each.rehearsal:
+            from provisioner.report.verdictfiles import rehearsal_document
+
+            entry["rehearsal"] = rehearsal_document(each, workspace.desired)
         if each.error:
             entry["error"] = planfile.error_document(each.error)
         hosts[each.host] = entry
+    return headed(workspace, hosts)
+
+
+def headed(workspace: Workspace, hosts: Mapping[str, object]) -> str:
+    """A JSON document about hosts: its version, whose inventory it is, and they."""
     who = workspace.identity
     about = {"id": who.id, "commit": who.commit, "dirty": who.dirty}
     return json.dumps({"version": 1, "inventory": about, "hosts": hosts}, indent=2)
+
+
+def show_verdicts(
+    outcomes: Sequence[Outcome], desired: Mapping[str, Desired], *, every: bool = False
+) -> None:
+    """What the hosts' own Postfix said to their policy tests, on standard output."""
+    from provisioner.report import verdicts
+
+    held = list(verdicts.held(outcomes, desired))
+    if every:
+        print_lines(verdicts.each_test(held))
+    print_lines(verdicts.failures(held))
+    print_lines(verdicts.findings(outcomes))
+    asked = sum(each.rehearsal is not None for each in outcomes)
+    print_lines([verdicts.summary(held, asked)])
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

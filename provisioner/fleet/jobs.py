@@ -42,12 +42,12 @@ def planning(
             plan = session.recover_and_plan(connection, wanted, apply_as, prune=prune)
         if apply_as is not None and not plan.empty and not plan.errors:
             job.keep()
-        return _planned(job.target.name, plan)
+        return planned(job.target.name, plan)
 
     return work
 
 
-def _planned(host: str, plan: HostPlan) -> Outcome:
+def planned(host: str, plan: HostPlan) -> Outcome:
     if plan.errors:
         return Outcome(host, Status.FAILED, plan, _refusal(host, plan))
     return Outcome(host, Status.OK if plan.empty else Status.PENDING, plan)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from provisioner.errors import Conflict, ExitCode, HostError, Locked, RolledBack, Stale, Unreachable
+from provisioner.host.rehearsal import Rehearsal
 from provisioner.planning.plan import HostPlan
 from provisioner.transport.base import Counters
 
@@ -14,6 +15,7 @@ class Status(StrEnum):
     OK = "ok"
     CHANGED = "changed"
     PENDING = "pending"
+    FAILING = "failing"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     ROLLED_BACK = "rolled_back"
@@ -37,6 +39,7 @@ _EXIT = {
     Status.CHANGED: ExitCode.OK,
     Status.SKIPPED: ExitCode.OK,
     Status.PENDING: ExitCode.PENDING,
+    Status.FAILING: ExitCode.PENDING,
     Status.FAILED: ExitCode.HOST_FAILED,
     Status.ROLLED_BACK: ExitCode.HOST_FAILED,
     Status.UNREACHABLE: ExitCode.UNREACHABLE,
@@ -50,7 +53,8 @@ _EXIT = {
 class Outcome:
     """One host's end: its status, its plan if there is one, its error if there was one.
 
-    `seconds` is wall time; `counters` what its connections cost; `host_key` the
+    `rehearsal` is what a throw-away Postfix there answered, where one was asked. `seconds` is
+    wall time; `counters` what its connections cost; `host_key` the
     fingerprint of the key the host showed, empty without SSH.
     """
 
@@ -58,6 +62,7 @@ class Outcome:
     status: Status
     plan: HostPlan | None = None
     error: HostError | None = None
+    rehearsal: Rehearsal | None = None
     seconds: float = 0.0
     counters: Counters = field(default_factory=Counters)
     host_key: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -26,13 +26,18 @@ class Surroundings:
 
 
 def surroundings(
-    host: str, domains: Iterable[str], networks: Iterable[str], resources: Iterable[Resource]
+    host: str,
+    resources: Iterable[Resource],
+    domains: Iterable[str] = (),
+    networks: Iterable[str] = (),
 ) -> Surroundings:
-    """`domains` and `networks` are the host's own (`mail`); `resources` are asked where
-    there are no domains, and where they say nothing it is mail for `host` itself."""
-    own = [each for each in map(_network, networks) if each is not None]
+    """`domains` and `networks` are the host's own (`mail`); what is not said there is looked
+    for in `resources`. Where they name no domain, mail is for `host` itself."""
+    values = {each.name: each.value or "" for each in resources if isinstance(each, Parameter)}
+    given = list(networks) or split_list(values.get("mynetworks", ""))
+    own = [each for each in map(_network, given) if each is not None]
     free = (e for e in ADDRESSES if not any(ip_address(e) in network for network in own))
-    first = next(iter((*domains, *_declared(resources))), host)
+    first = next(iter((*domains, *_declared(values))), host)
     return Surroundings(next(free, ADDRESSES[0]), f"postmaster@{first}")
 
 
@@ -43,8 +48,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
         return None  # a name, a table: Postfix knows
 
 
-def _declared(resources: Iterable[Resource]) -> Iterator[str]:
-    values = {each.name: each.value or "" for each in resources if isinstance(each, Parameter)}
+def _declared(values: Mapping[str, str]) -> Iterator[str]:
     for parameter in _DOMAINS:
         for word in split_list(values.get(parameter, "")):
             if "." in word and not any(mark in word for mark in "$:/!{["):

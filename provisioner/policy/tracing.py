@@ -101,6 +101,20 @@ def _of_entry(table: Table, decision: Decision) -> Origin | None:
     return next((o for key, o in table.origins if key.lower() == wanted), None)
 
 
+#: Classes of characters as regexp_table(5) has them, inside brackets.
+_CLASSES = {
+    "alnum": "A-Za-z0-9",
+    "alpha": "A-Za-z",
+    "blank": " \\t",
+    "digit": "0-9",
+    "lower": "a-z",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\s",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+
+
 def _answers(line: str, type_: str, decision: Decision) -> bool:
     """Whether a line of a pattern table may have given that action for that key."""
     if type_ == "cidr":
@@ -113,9 +127,10 @@ def _answers(line: str, type_: str, decision: Decision) -> bool:
     found = re.fullmatch(r"(!?)/((?:\\.|[^/\\])*)/(\w*)\s+(.*)", line)
     if not found or not _same_action(found[4], decision.action):
         return False
+    pattern = re.sub(r"\[:(\w+):\]", lambda each: _CLASSES.get(each[1], ""), found[2])
     try:
         flags = 0 if "i" in found[3] else re.IGNORECASE  # the flag toggles
-        matched = re.search(found[2], decision.key, flags) is not None
+        matched = re.search(pattern, decision.key, flags) is not None
     except re.error:
         return True  # not Python's idea of a pattern; the action is what there is to go by
     return matched is not bool(found[1])

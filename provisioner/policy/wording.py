@@ -9,13 +9,14 @@ from provisioner.policy.conversation import Conversation, Expectation, Reply, St
 
 def faults(expect: Expectation, verdict: Verdict) -> tuple[str, ...]:
     """What is not as expected, in words; nothing where the test passed."""
+    if verdict.fault:
+        return (verdict.fault,)  # and so nothing else can be
     return tuple(_fault(word, expect, verdict) for word in verdict.failed)
 
 
 def _fault(failed: str, expect: Expectation, verdict: Verdict) -> str:
     kind, _, word = failed.partition(" ")
     told = {
-        "fault": verdict.fault,
         "text": f'the reply does not say "{expect.text}"',
         "offers": f"{word} is not offered",
         "lacks": f"{word} is offered",
@@ -53,6 +54,13 @@ def got(verdict: Verdict) -> str:
     if last is None:
         return "nothing"
     return f"{last.code} {last.text}  ({said(last)})"
+
+
+def outcome_of(verdict: Verdict) -> str:
+    """`accepted`, `refused`, `put off`, `no answer`."""
+    if verdict.fault or verdict.last is None:
+        return "no answer"
+    return {"4": "put off", "5": "refused"}.get(verdict.last.code[0], "accepted")
 
 
 def said(reply: Reply) -> str:

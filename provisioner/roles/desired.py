@@ -168,7 +168,7 @@ def _found(
     if wrong or mail is None:
         raise InputError.of(wrong)
     found.resources = about.shared.composed(parts, lambda given: _unique(_composed(given)))
-    around = surroundings(mail.hostname or host.name, mail.domains, mail.networks, found.resources)
+    around = surroundings(mail.hostname or host.name, found.resources, mail.domains, mail.networks)
     found.tests, wrong = joined((t for part in parts for t in part.tests), written, around)
     if wrong:
         raise InputError.of(wrong)

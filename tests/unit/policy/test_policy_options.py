@@ -318,7 +318,7 @@ def test_joining_is_a_union_in_which_the_nearest_wins(
 
 
 def test_a_stranger_is_in_none_of_the_own_networks() -> None:
-    found = surroundings("mx1", ["example.com"], ["127.0.0.0/8", "[::1]/128", "192.0.2.0/24"], [])
+    found = surroundings("mx1", [], ["example.com"], ["127.0.0.0/8", "[::1]/128", "192.0.2.0/24"])
     assert found == Surroundings("203.0.113.25", "postmaster@example.com")
 
 
