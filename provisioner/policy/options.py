@@ -10,7 +10,7 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from provisioner.diagnostics import nearest
 from provisioner.policy import message
@@ -35,7 +35,13 @@ _REFUSALS = frozenset({"reject", "refuse", "refused", "rejected", "deny", "block
 _ACCEPTANCES = frozenset({"ok", "permit", "pass", "allow", "accepted"})
 
 
-class ClientOptions(RoleOptions):
+class _Described(RoleOptions):
+    """Its docstrings are the documentation."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ClientOptions(_Described):
     """Who connects. Of its two names each is as the other where only one is said."""
 
     address: str | None = None
@@ -67,7 +73,7 @@ class ClientOptions(RoleOptions):
         return self
 
 
-class ExpectOptions(RoleOptions):
+class ExpectOptions(_Described):
     """What must come of it, in detail."""
 
     reply: str | StrictInt | list[str | StrictInt] | None = None
@@ -107,7 +113,7 @@ class ExpectOptions(RoleOptions):
         return self
 
 
-class TestOptions(RoleOptions):
+class TestOptions(_Described):
     """One policy test: a conversation with the host's own Postfix, and what must come of it."""
 
     __test__ = False  # pytest looks for classes of this name

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from provisioner.policy.options import TestOptions
 from provisioner.roles.interface import MailFacts
 from provisioner.roles.loading import Role
+from provisioner.roles.policy import VARIABLE as POLICY_TESTS
 from provisioner.transport.target import SSH_ARGS, VARIABLES
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 #: The files that have a schema.
 KINDS = ("site", "group_vars", "host_vars")
 
+_TESTS = "What the mail policy must do; lists of several groups are joined by name."
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
 
 
@@ -49,6 +52,9 @@ def _variables(kind: str, roles: Iterable[Role], umbrella: str) -> dict[str, Any
     for role in roles:
         written = _options(role.name, role.options.model_json_schema(), definitions)
         options[role.name] = {"description": role.summary, **written}
+    test = _options("policy_test", TestOptions.model_json_schema(), definitions)
+    tests = [{"type": "array", "items": test}, _TEMPLATE]
+    options[POLICY_TESTS] = {"description": _TESTS, "anyOf": tests}
     everything = {
         "type": "object",
         "description": "All options, where an inventory uses the names of roles for other things.",
