@@ -296,9 +296,9 @@ def conversation(options: TestOptions, expect: Expectation, around: Surroundings
     only_asks = (expect.offers or expect.lacks) and not mail and expect.replies == ("250",)
     sender = options.from_
     if sender is None:
-        sender = client.login if "@" in client.login else Conversation().sender
+        sender = client.login if "@" in client.login else around.sender
     recipients = (around.recipient,) if options.to is None else tuple(_listed(options.to))
-    helo = options.helo if options.helo is not None else client.name or Conversation().helo
+    helo = options.helo if options.helo is not None else client.name or around.client
     text = b""
     if whole:
         text = message.compose(sender, recipients, options.headers, options.body)
@@ -316,7 +316,7 @@ def conversation(options: TestOptions, expect: Expectation, around: Surroundings
 def client_of(given: ClientOptions, service: str, around: Surroundings) -> Client:
     name, reverse = given.name, given.reverse_name
     if name is None and reverse is None:
-        name = reverse = Client().name
+        name = reverse = around.client
     name = reverse if name is None else name
     return Client(
         address=given.address or around.stranger,

@@ -97,7 +97,7 @@ def conversation_for(stage: str, key: str, type_: str = "indexed") -> Conversati
         return _from_client(key, type_)
     if stage == "helo":
         return Conversation(helo=key)
-    mailbox = key if "@" in key.strip("@") else f"someone@{key}"
+    mailbox = key if "@" in key.strip("@") else f"anybody@{key}"
     if key.endswith("@"):
         mailbox = f"{key}example.org"
     if stage == "sender":

@@ -6,23 +6,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from provisioner.policy.conversation import Client, PolicyTest
+from provisioner.policy.conversation import Client, Conversation, PolicyTest
 from provisioner.postfix.logical import split_list
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 
 #: Addresses that belong to nobody (RFC 5737, RFC 2544), in the order they are taken.
 ADDRESSES = (Client().address, "203.0.113.25", "198.51.100.25", "198.18.25.25")
+#: Domains of nobody (RFC 2606), in the order in which a stranger is from one.
+WORLDS = ("example.org", "example.net", "example.com", "example.edu")
 #: Where a host says which domains it takes mail for.
 _DOMAINS = ("mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains")
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a test needs to know of its host: a stranger's address, and a recipient here."""
+    """What a test needs to know of its host: a stranger's address and domain, and a
+    recipient here."""
 
     stranger: str = ADDRESSES[0]
     recipient: str = "postmaster"
+    world: str = WORLDS[0]
+
+    @property
+    def client(self) -> str:
+        return f"client.{self.world}"
+
+    @property
+    def sender(self) -> str:
+        return f"someone@{self.world}"
 
 
 def surroundings(
@@ -37,8 +49,11 @@ def surroundings(
     given = list(networks) or split_list(values.get("mynetworks", ""))
     own = [each for each in map(_network, given) if each is not None]
     free = (e for e in ADDRESSES if not any(ip_address(e) in network for network in own))
-    first = next(iter((*domains, *_declared(values))), host)
-    return Surroundings(next(free, ADDRESSES[0]), f"postmaster@{first}")
+    here = [*domains, *_declared(values)]
+    recipient = f"postmaster@{here[0] if here else host}"
+    lower = {each.lower() for each in here}
+    world = next((each for each in WORLDS if each not in lower), WORLDS[0])
+    return Surroundings(next(free, ADDRESSES[0]), recipient, world)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
@@ -57,9 +72,14 @@ def _declared(values: Mapping[str, str]) -> Iterator[str]:
 
 def placed(test: PolicyTest, around: Surroundings) -> PolicyTest:
     """A role's test on its host: what the role left open is filled in."""
-    talk = test.conversation
-    if talk.client.address == ADDRESSES[0]:
-        talk = replace(talk, client=replace(talk.client, address=around.stranger))
-    if not talk.recipients:
-        talk = replace(talk, recipients=(around.recipient,))
-    return replace(test, conversation=talk)
+    talk, usual = test.conversation, Conversation()
+    client = talk.client
+    if client.address == ADDRESSES[0]:
+        client = replace(client, address=around.stranger)
+    if client.name == usual.client.name:
+        client = replace(client, name=around.client, reverse_name=around.client)
+    helo = around.client if talk.helo == usual.helo else talk.helo
+    sender = around.sender if talk.sender == usual.sender else talk.sender
+    recipients = talk.recipients or (around.recipient,)
+    placed = replace(talk, client=client, helo=helo, sender=sender, recipients=recipients)
+    return replace(test, conversation=placed)

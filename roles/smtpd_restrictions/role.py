@@ -255,7 +255,7 @@ SHOWN = {
     "reject_non_fqdn_recipient": (
         "a recipient without a domain is refused",
         Conversation(recipients=("someone",)),
-        Expectation(("5xx",), "Recipient address rejected"),
+        Expectation(("5xx",)),  # where the host's own name is no destination, by the guard
     ),
     "reject_unknown_reverse_client_hostname": (
         "a client without a PTR record is refused",

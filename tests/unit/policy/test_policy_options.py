@@ -332,3 +332,17 @@ def test_a_relay_has_a_domain_too(tmp_path: Path) -> None:
     """
     test = written(tmp_path, variables)["a"]
     assert test.conversation.recipients == ("postmaster@example.net",)
+
+
+def test_a_stranger_is_from_no_domain_of_the_hosts(tmp_path: Path) -> None:
+    variables = """
+    mail: {domains: [example.org, Example.net]}
+    policy_tests: [{name: a, expect: accept}]
+    """
+    found = states(tmp_path, variables, "postfix", "smtpd_restrictions")["mx1"].tests
+    by_name = {each.name: spoken(each.conversation) for each in found}
+    assert by_name["a"] == (
+        "client.example.com[192.0.2.25] on smtp, HELO client.example.com, "
+        "from <someone@example.com> to <postmaster@example.org>"
+    )
+    assert by_name["mail to the postmaster is accepted"] == by_name["a"]
