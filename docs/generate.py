@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 from provisioner.cli.main import COMMANDS, cli
 from provisioner.errors import ExitCode
 from provisioner.fleet.outcome import Outcome, Status
+from provisioner.policy.options import TestOptions
 from provisioner.report.roletext import nested_models, type_name
 from provisioner.roles.interface import MailFacts
 from provisioner.roles.loading import Role, RoleLibrary
@@ -37,7 +38,8 @@ EXAMPLE = "example.yml"
 EXIT_CODES = {
     ExitCode.OK: "Fine: nothing to change, or everything was changed as planned.",
     ExitCode.INTERNAL: "A fault of this program.",
-    ExitCode.PENDING: "`plan`, `status`, `apply --check`: a host differs from what is desired.",
+    ExitCode.PENDING: "`plan`, `status`, `apply --check`: a host differs from what is desired. "
+    "`verify`: a policy test fails.",
     ExitCode.USAGE: "The command line, inventory, site file or a role option cannot be used.",
     ExitCode.HOST_FAILED: "A host answered and a step failed there.",
     ExitCode.UNREACHABLE: "A host could not be reached: no route, wrong host key, login refused.",
@@ -71,6 +73,14 @@ def roles_page(roles: Sequence[Role]) -> str:
         "",
         *paragraphs(MailFacts.__doc__),
         *options(MailFacts, "mail", 3),
+        '<a id="policy_tests"></a>',
+        "",
+        "## `policy_tests`",
+        "",
+        "A list, joined by name from all places that have one; the nearer wins",
+        "([how to write them](../how-to/policy-tests.md)).",
+        "",
+        *options(TestOptions, "policy_tests.*", 3),
     ]
     for role in roles:
         lines += [f'<a id="{role.name}"></a>', "", f"## `{role.name}`", "", *role_body(role, 3)]

@@ -33,6 +33,8 @@ def cause(
     known = list(resources)
     entries = [*_of_service(service, known), *_entries(known)]
     path = _path(decision.table)
+    if decision.restriction.endswith("_checks") and not path:
+        return _content(decision, known)
     if not path:
         return Cause(decision.restriction, _of_restriction(decision, entries))
     entry = " ".join(word for word in (decision.key, decision.action) if word)
@@ -44,6 +46,26 @@ def cause(
     return Cause(
         text, written or _of_restriction(decision, entries) or (table.origin if table else None)
     )
+
+
+def _content(decision: Decision, resources: Iterable[Resource]) -> Cause:
+    """The rule that found a header or a line. cleanup(8) does not say which of its tables it
+    stands in, so that it is looked for in all of that kind."""
+    kind = "body_checks" if decision.restriction == "body_checks" else "header_checks"
+    known = list(resources)
+    asked = {
+        _path(each.value or ""): each
+        for each in known
+        if isinstance(each, Parameter) and each.name.endswith(kind)
+    }
+    for table in known:
+        if isinstance(table, Table) and table.path in asked:
+            rule = next((e for e in table.origins if _answers(e[0], table.type, decision)), None)
+            if rule is not None:
+                parameter = asked[table.path]
+                return Cause(f"{parameter.name} {parameter.value}: {rule[0]}", rule[1])
+    origin = next(iter(asked.values())).origin if asked else None
+    return Cause(f"{decision.restriction}: {decision.key} {decision.action}", origin)
 
 
 def _path(table: str) -> str:

@@ -41,7 +41,7 @@ def _test(each: Held) -> dict[str, Any]:
     test = each.test
     told: dict[str, Any] = {
         "name": test.name,
-        **origin_document(test.origin),
+        "origin": _origin(test.origin),
         "said": spoken(test.conversation),
         "expected": expected(test.expect),
     }
@@ -68,17 +68,16 @@ def verdict_document(verdict: Verdict, why: Cause | None) -> dict[str, Any]:
             "table": decision.table,
             "key": decision.key,
             "action": decision.action,
-            **(origin_document(why.origin) if why and why.origin else {}),
+            "origin": _origin(why.origin) if why and why.origin else None,
         }
     return told
 
 
-def origin_document(origin: Origin) -> dict[str, Any]:
-    told: dict[str, Any] = {"role": origin.role, "option": origin.option}
-    if origin.mark:
-        mark = origin.mark
-        told |= {"file": mark.file, "line": mark.line, "column": mark.column}
-    return told
+def _origin(origin: Origin) -> dict[str, Any]:
+    """As in a plan."""
+    mark = origin.mark
+    place = {"file": mark.file, "line": mark.line, "column": mark.column} if mark else None
+    return {"role": origin.role, "option": origin.option, "mark": place}
 
 
 def junit(outcomes: Sequence[Outcome], desired: Mapping[str, Desired]) -> str:

@@ -50,7 +50,7 @@ def test_every_file_with_a_modeline_names_a_schema_that_is_there(made: Path) -> 
             schema = path.parent / first.partition("$schema=")[2]
             assert json.loads(schema.read_text("utf-8"))["title"]
             found += 1
-    assert found == 2
+    assert found == 3
     hooks = yaml.safe_load((made / ".pre-commit-config.yaml").read_text("utf-8"))
     assert hooks["repos"][0]["hooks"][0]["entry"] == "provisioner diff HEAD --exit-zero"
     checks = yaml.safe_load((made / ".github/workflows/check.yml").read_text("utf-8"))
@@ -109,6 +109,12 @@ def test_examples_fit(schemas: dict[str, dict[str, object]], path: Path) -> None
         ('postfix: {running: "{{ running }}"}', True),
         ("postfix: {running: sometimes}", False),
         ("postfix: {no_such_option: 1}", False),
+        ("policy_tests: [{name: a, client: 192.0.2.1, expect: 5xx}]", True),
+        ("policy_tests: [{name: a, client: {login: b}, expect: {reply: [450, 5xx]}}]", True),
+        ("provisioner: {policy_tests: [{name: a, skip: why}]}", True),
+        ('policy_tests: "{{ ours }}"', True),
+        ("policy_tests: [{name: a, form: b@example.net, expect: 5xx}]", False),
+        ("policy_tests: {name: a}", False),
         ("ansible_port: 22", True),
         ("ansible_port: [22]", False),
         ("", True),

@@ -164,12 +164,13 @@ def test_json_says_all_of_it(run: Run) -> None:
     assert told["hosts"]["mx1"]["status"] == "failing"
     spammer = tests["the listed spammer is refused"]
     assert spammer["result"] == "failed"
-    assert (spammer["line"], spammer["column"]) == (7, 5)
+    mark = spammer["origin"]["mark"]
+    assert (mark["line"], mark["column"]) == (7, 5)
     assert spammer["reply"] == {"code": "250", "text": "Ok", "stage": "rcpt"}
     assert spammer["decided"]["key"] == "80.218.40.251"
-    assert spammer["decided"]["line"] == 5
+    assert spammer["decided"]["origin"]["mark"]["line"] == 5
     assert tests["strangers cannot relay"]["result"] == "skipped"
-    assert tests["strangers cannot relay"]["role"] == "smtpd_restrictions"
+    assert tests["strangers cannot relay"]["origin"]["role"] == "smtpd_restrictions"
     assert tests["nobody minds"]["result"] == "passed"
 
 
@@ -241,7 +242,7 @@ def test_an_answer_as_json(run: Run) -> None:
     told = json.loads(out)["hosts"]["mx1"]
     assert told["verdict"] == "accepted"
     assert told["decided"]["restriction"] == "check_client_access"
-    assert told["decided"]["line"] == 5
+    assert told["decided"]["origin"]["mark"]["line"] == 5
 
 
 def test_no_answer_is_the_hosts_failure(run: Run) -> None:

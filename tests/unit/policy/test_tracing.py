@@ -92,6 +92,22 @@ CAUSES = {
         "mx.yml:18:7",
         "make money fast",
     ),
+    "a header, as cleanup tells it": (
+        Decision("header_checks", "", "Subject: make money fast!", "REJECT"),
+        "mx.yml:18:7",
+        "header_checks regexp:/etc/postfix/maps/header_checks: /^Subject: .*Make Money Fast!/",
+    ),
+    "an attachment, as cleanup tells it": (
+        Decision(
+            "header_checks", "", 'Content-Disposition: attachment; filename="a.exe"',
+            "REJECT Attachments of this type are not accepted here",
+        ),
+        "mx.yml:20:23",
+        "_checks regexp:/etc/postfix/maps/",
+    ),
+    "a header nobody here checks": (
+        Decision("header_checks", "", "X-Thing: a", "REJECT"), "mx.yml:18:5", "X-Thing: a REJECT",
+    ),
     "an attachment": (
         Decision(
             "mime_header_checks", f"regexp:{MAPS}/mime_header_checks",
