@@ -90,7 +90,7 @@ def answering(**special: str) -> Answer:
         lines = [told.get(name) or verdict(name) for name in names]
         lines = [*lines, *(line for name, line in told.items() if name == "finding")]
         body = "\n".join(lines)
-        frames = [f"report live\n{body}", "result ok", "end"]
+        frames = [f"report live\n{body}\ncomplete", "result ok", "end"]
         text = "".join(f"\n@@{nonce} {each}\n" for each in frames)
         return Exchange(0, text.encode(), b"")
 
