@@ -124,7 +124,8 @@ def test_company(lab: Lab, fresh_host: Callable[..., Host], tmp_path: Path) -> N
     # Postfix says who it is from its host name, which is the lab's.
     network = f"{hosts['submit'].address}/32"
     group = tmp_path / "inventory/group_vars/outbound.yml"
-    group.write_text(group.read_text().replace("192.0.2.0/24", network))
+    own = group.read_text().replace("192.0.2.0/24", network)
+    group.write_text(own.replace("192.0.2.80", hosts["submit"].address))
     example.settle()
     mx = hosts["mx1"]
     code, text = answer(lab, mx, to="info@example.com")
