@@ -86,7 +86,14 @@ def apply(
             host_keys={h: entry.host_key for h, entry in saved.hosts.items()} if saved else {},
         )
         applied = running.carry_out(
-            "apply", workspace.only(list(plans)), logins, options, owner, work, as_json
+            "apply",
+            workspace.only(list(plans)),
+            logins,
+            options,
+            owner,
+            work,
+            as_json,
+            desired=workspace.desired,
         )
     rest = [outcome for outcome in planned if outcome.host not in plans]
     context.exit(running.exit_code([*rest, *applied]))

@@ -192,8 +192,10 @@ def carry_out(
     owner: Owner,
     work: pool.Work,
     as_json: bool = False,
+    desired: Mapping[str, Desired] | None = None,
 ) -> list[Outcome]:
-    """Run `work` on the targets and say how it ended. Ends the program on Ctrl-C."""
+    """Run `work` on the targets and say how it ended. Ends the program on Ctrl-C. `desired`
+    has the tests that a refused change was proven wrong by."""
     outcomes: list[Outcome] = []
     interrupted = False
     with listening(options, as_json=as_json) as listener:
@@ -210,6 +212,8 @@ def carry_out(
         except pool.Interrupted as stopped:
             outcomes, interrupted = stopped.outcomes, True
     if not as_json:
+        if desired and any(each.rehearsal for each in outcomes):
+            show_verdicts(outcomes, desired)
         recap(outcomes, run=owner.run, unfinished=len(targets) - len(outcomes))
     if interrupted:
         raise click.exceptions.Exit(ExitCode.INTERRUPTED)

@@ -148,5 +148,5 @@ def _apply(
         if plan.empty:
             return False
     job.step("apply")
-    session.apply(connection, plan, owner, progress=job.progress)
+    session.apply(connection, plan, owner, tests=desired.tests, progress=job.progress)
     return True

@@ -176,7 +176,9 @@ def _one(target: Target, logins: Logins, work: Work, listener: Listener) -> Outc
         listener(HostStarted(target.name))
         outcome = work(job)
     except HostError as error:
-        outcome = Outcome(target.name, status_of(error), error=error)
+        outcome = Outcome(
+            target.name, status_of(error), error=error, rehearsal=getattr(error, "found", None)
+        )
     except InputError as error:  # a broken ~/.ssh/config, a key that cannot be read
         where = f"{error.mark}: " if error.mark else ""
         refusal = Unreachable(target.name, "connect", f"{where}{error.message}", help=error.help)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provisioner.errors import Failed, HostError
 from provisioner.fleet.jobs import planned
 from provisioner.fleet.outcome import Outcome, Status
 from provisioner.fleet.pool import HostJob, Work
 from provisioner.host import session
-from provisioner.host.rehearsal import Rehearsal
+from provisioner.host.rehearsal import Disproved, Rehearsal
 from provisioner.host.transaction import Owner
 from provisioner.planning.planner import Desired
 
@@ -70,21 +69,8 @@ def rehearsing(
             found = session.verify(
                 connection, wanted, live_policy=live_policy, progress=job.progress
             )
-        error = _disproof(host, found) if prove else None
+        wrong = prove and (found.failed or found.findings)
+        error = Disproved(host, found) if wrong else None
         return Outcome(host, Status.FAILED if error else outcome.status, plan, error, found)
 
     return work
-
-
-def _disproof(host: str, found: Rehearsal) -> HostError | None:
-    """What keeps this plan from being applied."""
-    said = [*found.findings[:1]]
-    if found.failed:
-        names = ", ".join(f'"{each.test}"' for each in found.failed[:3])
-        more = f" and {len(found.failed) - 3} more" if found.failed[3:] else ""
-        said.append(f"policy tests fail: {names}{more}")
-    if not said:
-        return None
-    return Failed(
-        host, "rehearsal", "; ".join(said), help="`apply` would refuse this; nothing was changed"
-    )

@@ -8,14 +8,12 @@ a line each; the host itself compares, so that no round trip is added.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from provisioner.diagnostics import printable
 from provisioner.errors import Failed
 from provisioner.host import frames
 from provisioner.host.program import Program, resource_text
@@ -171,36 +169,28 @@ def read(answer: bytes, nonce: str, tests: Sequence[PolicyTest] = ()) -> Rehears
     )
 
 
-def check(host: str, found: Rehearsal, tests: Sequence[PolicyTest]) -> None:
-    """Raises `Failed` where the rehearsal found what forbids the change: which test, what was
-    expected, what came and who decided that."""
-    known = {test.name: test for test in tests}
-    said = [
-        *found.findings[:5],
-        *(_sentence(known[each.test], each, found.failed_before) for each in found.failed[:5]),
-    ]
-    more = len(found.findings) + len(found.failed) - len(said)
-    if said:
-        raise Failed(
+class Disproved(Failed):
+    """A rehearsal found what forbids the change; `found` says all of it."""
+
+    def __init__(self, host: str, found: Rehearsal) -> None:
+        self.found = found
+        said = [*found.findings[:5]]
+        if found.failed:
+            names = ", ".join(f'"{each.test}"' for each in found.failed[:3])
+            more = f" and {len(found.failed) - 3} more" if found.failed[3:] else ""
+            said.append(f"policy tests fail: {names}{more}")
+        super().__init__(
             host,
             "rehearsal",
-            "; ".join(said) + (f"; and {more} more" if more else ""),
-            help="the rehearsal found this before anything was touched; nothing was changed",
+            "; ".join(said),
+            help="this was found before anything was touched; nothing was changed",
         )
 
 
-def _sentence(test: PolicyTest, verdict: Verdict, failed_before: frozenset[str]) -> str:
-    expect, last = test.expect, verdict.last
-    wanted = {"reply": " or ".join(expect.replies), "text": f'"{expect.text}"'}
-    missed = ", ".join(wanted.get(each, each) for each in verdict.failed if each != "fault")
-    came = verdict.fault or (f"{last.said} was answered {last.code} {last.text}" if last else "")
-    parts = [f'policy test "{test.name}" ({test.origin}): expected {missed or "a reply"}', came]
-    if verdict.decision:
-        words = dataclasses.astuple(verdict.decision)
-        parts.append("decided by " + " ".join(word for word in words if word))
-    if test.name in failed_before:
-        parts.append("it fails on the live files, too")
-    return printable("; ".join(parts))
+def check(host: str, found: Rehearsal) -> None:
+    """Raises `Disproved` where the rehearsal found what forbids the change."""
+    if found.findings or found.failed:
+        raise Disproved(host, found)
 
 
 _STAGES = frozenset(Stage)

@@ -100,7 +100,7 @@ def apply(
     exchange = _run(connection, program, APPLY_LIMITS, progress)
     found = rehearsal.read(exchange.stdout, program.nonce, tests)
     if found:
-        rehearsal.check(connection.target.name, found, tests)
+        rehearsal.check(connection.target.name, found)
     transaction.check_result(connection.target.name, exchange.stdout, program.nonce)
     return found
 

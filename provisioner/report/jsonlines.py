@@ -46,6 +46,10 @@ def record(event: Event) -> dict[str, Any]:
             }
             if outcome.plan:
                 ended["plan"] = planfile.document(outcome.plan)
+            if outcome.rehearsal:
+                from provisioner.report.verdictfiles import failures_document
+
+                ended["rehearsal"] = failures_document(outcome.rehearsal)
             if outcome.error:
                 ended["error"] = planfile.error_document(outcome.error)
             return ended

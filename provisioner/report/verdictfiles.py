@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from provisioner.diagnostics import printable
 from provisioner.fleet.outcome import Outcome
+from provisioner.host.rehearsal import Rehearsal
 from provisioner.planning import planfile
 from provisioner.planning.planner import Desired
 from provisioner.policy.conversation import Verdict
@@ -27,6 +28,18 @@ def rehearsal_document(outcome: Outcome, desired: Mapping[str, Desired]) -> dict
         "findings": list(found.findings),
         "notes": list(found.notes),
         "tests": [_test(each) for each in held([outcome], desired)],
+    }
+
+
+def failures_document(found: Rehearsal) -> dict[str, Any]:
+    """What forbade a change, as an event tells it."""
+    return {
+        "findings": list(found.findings),
+        "notes": list(found.notes),
+        "failed": [
+            {"name": each.test, "faults": list(each.failed), **verdict_document(each, None)}
+            for each in found.failed
+        ],
     }
 
 
