@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from provisioner.policy.conversation import Client, Conversation, PolicyTest
+from provisioner.policy.conversation import Conversation, PolicyTest
 from provisioner.postfix.logical import split_list
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 
+#: What is said where a test says nothing.
+_USUAL = Conversation()
 #: Addresses that belong to nobody (RFC 5737, RFC 2544), in the order they are taken.
-ADDRESSES = (Client().address, "203.0.113.25", "198.51.100.25", "198.18.25.25")
+ADDRESSES = (_USUAL.client.address, "203.0.113.25", "198.51.100.25", "198.18.25.25")
 #: Domains of nobody (RFC 2606), in the order in which a stranger is from one.
 WORLDS = ("example.org", "example.net", "example.com", "example.edu")
 #: Where a host says which domains it takes mail for.
@@ -72,14 +74,20 @@ def _declared(values: Mapping[str, str]) -> Iterator[str]:
 
 def placed(test: PolicyTest, around: Surroundings) -> PolicyTest:
     """A role's test on its host: what the role left open is filled in."""
-    talk, usual = test.conversation, Conversation()
-    client = talk.client
-    if client.address == ADDRESSES[0]:
-        client = replace(client, address=around.stranger)
-    if client.name == usual.client.name:
-        client = replace(client, name=around.client, reverse_name=around.client)
-    helo = around.client if talk.helo == usual.helo else talk.helo
-    sender = around.sender if talk.sender == usual.sender else talk.sender
-    recipients = talk.recipients or (around.recipient,)
-    placed = replace(talk, client=client, helo=helo, sender=sender, recipients=recipients)
+    talk, client = test.conversation, test.conversation.client
+    if client.address == _USUAL.client.address or client.name == _USUAL.client.name:
+        named = client.name != _USUAL.client.name
+        client = replace(
+            client,
+            address=around.stranger if client.address == ADDRESSES[0] else client.address,
+            name=client.name if named else around.client,
+            reverse_name=client.reverse_name if named else around.client,
+        )
+    placed = replace(
+        talk,
+        client=client,
+        helo=around.client if talk.helo == _USUAL.helo else talk.helo,
+        sender=around.sender if talk.sender == _USUAL.sender else talk.sender,
+        recipients=talk.recipients or (around.recipient,),
+    )
     return replace(test, conversation=placed)

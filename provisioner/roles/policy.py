@@ -122,9 +122,10 @@ def joined(
     """All tests of a host, those of its roles first; and what is wrong with their names."""
     found: dict[str, PolicyTest] = {}
     wrong: list[Diagnostic] = []
-    for test in of_roles:
-        other = found.setdefault(test.name, placed(test, around))
-        if replace(other, origin=test.origin) != placed(test, around):
+    for given in of_roles:
+        test = placed(given, around)
+        other = found.setdefault(test.name, test)
+        if other is not test and replace(other, origin=test.origin) != test:
             wrong.append(
                 Diagnostic(
                     f'two roles bring a test called "{test.name}": {other.origin.role} and '
