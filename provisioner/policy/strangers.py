@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from provisioner.policy.conversation import Conversation, PolicyTest
+from provisioner.policy.conversation import Conversation, PolicyTest, Stage
 from provisioner.postfix.logical import split_list
 from provisioner.resources.base import Resource
 from provisioner.resources.parameter import Parameter
 
 #: What is said where a test says nothing.
 _USUAL = Conversation()
+_TO_SOMEBODY = (Stage.RCPT, Stage.DATA, Stage.MESSAGE)
+#: Why a test of a role is skipped where it would need a recipient.
+NOBODY_KNOWN = "no domain is known that this host takes mail for (mail.domains)"
 #: Addresses that belong to nobody (RFC 5737, RFC 2544), in the order they are taken.
 ADDRESSES = (_USUAL.client.address, "203.0.113.25", "198.51.100.25", "198.18.25.25")
 #: Domains of nobody (RFC 2606), in the order in which a stranger is from one.
@@ -24,11 +27,12 @@ _DOMAINS = ("mydestination", "relay_domains", "virtual_mailbox_domains", "virtua
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a test needs to know of its host: a stranger's address and domain, and a
-    recipient here."""
+    recipient here. Of a host without a `known` domain that one is a guess."""
 
     stranger: str = ADDRESSES[0]
     recipient: str = "postmaster"
     world: str = WORLDS[0]
+    known: bool = True
 
     @property
     def client(self) -> str:
@@ -55,7 +59,7 @@ def surroundings(
     recipient = f"postmaster@{here[0] if here else host}"
     lower = {each.lower() for each in here}
     world = next((each for each in WORLDS if each not in lower), WORLDS[0])
-    return Surroundings(next(free, ADDRESSES[0]), recipient, world)
+    return Surroundings(next(free, ADDRESSES[0]), recipient, world, bool(here))
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
@@ -73,7 +77,8 @@ def _declared(values: Mapping[str, str]) -> Iterator[str]:
 
 
 def placed(test: PolicyTest, around: Surroundings) -> PolicyTest:
-    """A role's test on its host: what the role left open is filled in."""
+    """A role's test on its host: what the role left open is filled in. One that needs a
+    recipient is skipped where none is known: the relay guard would be what answers."""
     talk, client = test.conversation, test.conversation.client
     if client.address == _USUAL.client.address or client.name == _USUAL.client.name:
         named = client.name != _USUAL.client.name
@@ -90,4 +95,6 @@ def placed(test: PolicyTest, around: Surroundings) -> PolicyTest:
         sender=around.sender if talk.sender == _USUAL.sender else talk.sender,
         recipients=talk.recipients or (around.recipient,),
     )
-    return replace(test, conversation=placed)
+    to_somebody = talk.until in _TO_SOMEBODY and not talk.commands
+    lost = to_somebody and not talk.recipients and not around.known
+    return replace(test, conversation=placed, skip=test.skip or (NOBODY_KNOWN if lost else ""))

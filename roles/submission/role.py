@@ -257,7 +257,7 @@ def _of_service(name: str, options: Options, host: HostContext) -> Iterator[Poli
     )
     yield PolicyTest(
         f"{name} refuses who has not logged in",
-        Conversation(name, Client(tls=True), until=Said.RCPT),
+        Conversation(name, Client(tls=True), recipients=(ELSEWHERE,), until=Said.RCPT),
         REFUSED,
         origin,
     )

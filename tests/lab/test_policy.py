@@ -90,7 +90,7 @@ def test_a_failing_test_leads_to_the_line_that_decided(
     assert decided
     for line in decided:
         assert "check_client_access" in line
-        assert "/etc/postfix/maps/exempt_client: 80.218.40.251 OK" in line
+        assert "/etc/postfix/maps/exempt_client_networks: 80.218.40.251 OK" in line
         assert f"hosts.yml:{number}:" in line
     assert everything(lab, host) == before
     site.run("verify", code=0)

@@ -36,7 +36,11 @@ def test_a_role_promises(case: dict[str, Any]) -> None:
     ((role, source),) = case["options"].items()
     tests = promised(role, source, **case.get("mail", {}))
     assert len({test.name for test in tests}) == len(tests)
-    lines = [f"{t.name} | {spoken(t.conversation)} | {expected(t.expect)}" for t in tests]
+    lines = [
+        f"{t.name} | skipped: {t.skip}" if t.skip
+        else f"{t.name} | {spoken(t.conversation)} | {expected(t.expect)}"
+        for t in tests
+    ]  # fmt: skip
     for wanted in case.get("has", ()):
         assert any(wanted in line for line in lines), "\n".join([wanted, "", *lines])
     for unwanted in case.get("lacks", ()):
