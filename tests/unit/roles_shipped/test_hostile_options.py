@@ -127,7 +127,9 @@ def desired(document: Mapping[str, Any], folder: Path) -> Desired:
     known = load_inventory(["mx1,"]).hosts["mx1"]
     variables = marked({**document["options"], "mail": document.get("mail", {})})
     host = Host("mx1", (), (variables,), 0, known._book)
-    roles = [RoleRef(name, SITE) for name in document["options"]]
+    # What contributes to restriction lists is refused where nobody guards them.
+    names = dict.fromkeys(["smtpd_restrictions", *document["options"]])
+    roles = [RoleRef(name, SITE) for name in names]
     wanted = desired_states(
         [host], {"mx1": roles}, LIBRARY, {"id": "here"}, today=TODAY, folder=folder
     )
