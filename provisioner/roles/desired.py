@@ -270,7 +270,8 @@ def _options_of(host: Host, reader: Reader | None) -> Callable[[str], Map]:
     return partial(reader.options, host) if reader else host.merged
 
 
-def _composed(contributions: Sequence[Contribution]) -> list[Resource]:
+def _composed(given: Iterable[Contribution]) -> list[Resource]:
+    contributions = list(given)
     try:
         composed = compose(contributions)
     except ComposeError as error:
