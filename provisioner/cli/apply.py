@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioner.cli.options import Common, common, confirm_within_option
-from provisioner.errors import InputError, Stale
+from provisioner.errors import Stale
 
 if TYPE_CHECKING:
     from provisioner.cli.workspace import Workspace
