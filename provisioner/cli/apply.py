@@ -62,13 +62,9 @@ def apply(
             planned = _saved(saved, workspace)
             _tell(planned, as_json)
         else:
+            who = None if check else owner.line
             planned = running.plan_hosts(
-                workspace,
-                logins,
-                options,
-                prune=prune,
-                apply_as=None if check else owner.line,
-                as_json=as_json,
+                workspace, logins, options, prune=prune, apply_as=who, as_json=as_json
             )
         if not as_json:
             running.show_plans(planned, full_diff=diff, window=confirm_within)
@@ -85,15 +81,9 @@ def apply(
             take_over=take_over,
             host_keys={h: entry.host_key for h, entry in saved.hosts.items()} if saved else {},
         )
+        targets, wanted = workspace.only(list(plans)), workspace.desired
         applied = running.carry_out(
-            "apply",
-            workspace.only(list(plans)),
-            logins,
-            options,
-            owner,
-            work,
-            as_json,
-            desired=workspace.desired,
+            "apply", targets, logins, options, owner, work, as_json, desired=wanted
         )
     rest = [outcome for outcome in planned if outcome.host not in plans]
     context.exit(running.exit_code([*rest, *applied]))
