@@ -21,11 +21,16 @@ sub examine {
     }
     examine_names($set, \@changed, \@new, \%unix, \%live);
     examine_files($set, \@changed);
+    examine_next_hops($set, \@changed);
     examine_tables($set, $services, $wrote);
     examine_keys($set, \@changed);
     my $live = slurp("$proof/live.main") . slurp("$proof/live.master");
+    examine_zones($set, \@new, $live);
     examine_endpoints($set, $services, $live, \%unix) unless $standins->{backends};
 }
+
+# What must run once only, because it keeps something to itself (master(5)).
+my %single = map { $_ => 1 } qw(qmgr oqmgr tlsmgr verify anvil scache postscreen);
 
 # Options that take blanks around `=` make the program die at its start; what pipe(8) and
 # spawn(8) run must be there.
@@ -33,8 +38,12 @@ sub examine_arguments {
     my ($service) = @_;
     my $label = "$service->{name}/$service->{type}";
     my @words = @{ $service->{words} };
+    finding("$label: there must be one process of $service->{command} only, not $service->{maxproc}")
+      if $single{ $service->{command} } && $service->{maxproc} ne '1';
     if ($service->{command} =~ /^(?:pipe|spawn)$/) {
         my %given = map { /^(user|argv)=([^\s:]+)/ ? ($1 => $2) : () } @words;
+        finding("$label: $_= is missing, or names root") for grep { ($given{$_} // 'root') eq 'root' }
+          $service->{command} eq 'pipe' ? qw(user argv) : qw(argv);
         finding("$label: there is no user $given{user}") if $given{user} && !defined getpwnam $given{user};
         finding("$label: there is no program $given{argv}") if ($given{argv} // '') =~ m{^/} && !-x $given{argv};
         return;
@@ -51,6 +60,8 @@ sub examine_arguments {
 sub examine_listener {
     my ($set, $service, $held) = @_;
     my $label = "$service->{name}/inet";
+    finding("$label: $service->{command} is no program that listens for clients")
+      if $service->{command} =~ /^(?:smtp|lmtp|local|virtual|pipe|error|discard|cleanup|o?qmgr|pickup|bounce|trivial-rewrite)$/;
     finding("$label: an inet service must not be private (its third column must be n)") if $service->{private} ne 'n';
     my ($address, $port) = endpoint($service->{name});
     $port = port_number($set, $port);
@@ -62,17 +73,25 @@ sub examine_listener {
     @addresses = $set->{inet_protocols} =~ /ipv4|all/i ? ('0.0.0.0') : ('::') unless @addresses;
     return if $held->{$port};
     for my $where (@addresses) {
-        my ($error, @found) = Socket::getaddrinfo($where, $port, { flags => Socket::AI_PASSIVE(), socktype => SOCK_STREAM });
-        finding("$label: nobody knows the address $where") if $error;
-        for (@found) {
-            socket my $test, $_->{family}, SOCK_STREAM, 0 or next;
-            setsockopt $test, Socket::SOL_SOCKET(), Socket::SO_REUSEADDR(), 1;
-            setsockopt $test, Socket::IPPROTO_IPV6(), Socket::IPV6_V6ONLY(), 1 if $_->{family} == Socket::AF_INET6();
-            next if bind $test, $_->{addr};
-            finding("$label: " . ($!{EADDRINUSE} ? "another program listens on port $port"
-                : $!{EADDRNOTAVAIL} ? "$where is no address of this host" : "cannot listen on $where port $port: $!"));
-        }
+        my $error = cannot_bind($where, $port) or next;
+        finding("$label: $error");
     }
+}
+
+# Why a program could not listen there; empty if it can.
+sub cannot_bind {
+    my ($where, $port) = @_;
+    my ($error, @found) = Socket::getaddrinfo($where, $port, { flags => Socket::AI_PASSIVE(), socktype => SOCK_STREAM });
+    return "nobody knows the address $where" if $error;
+    for (@found) {
+        socket my $test, $_->{family}, SOCK_STREAM, 0 or next;
+        setsockopt $test, Socket::SOL_SOCKET(), Socket::SO_REUSEADDR(), 1;
+        setsockopt $test, Socket::IPPROTO_IPV6(), Socket::IPV6_V6ONLY(), 1 if $_->{family} == Socket::AF_INET6();
+        next if bind $test, $_->{addr};
+        return $!{EADDRINUSE} ? "another program listens on port $port"
+          : $!{EADDRNOTAVAIL} ? "$where is no address of this host" : "cannot listen on $where port $port: $!";
+    }
+    return '';
 }
 
 sub port_number {
@@ -121,6 +140,51 @@ sub examine_names {
     }
 }
 
+# Where mail goes next: a host in the form that smtp(8) takes, and not this one, where nobody but
+# smtpd itself would answer.
+sub examine_next_hops {
+    my ($set, $changed) = @_;
+    for my $name (grep { /^(?:relayhost|content_filter|(?:default|relay)_transport)$/ } @$changed) {
+        my $value = $set->{$name};
+        my $hop = $name eq 'relayhost' ? $value : $value =~ /^(?:smtp|relay):(.+)/ ? $1 : next;
+        next if $hop eq '' || $hop =~ /\$/;
+        my ($host, $port) = $hop =~ /^\[([^\[\]]+)\](?::([\w-]+))?$/ ? ($1, $2)
+          : $hop =~ /^([^\s\[\]:]+)(?::([\w-]+))?$/ ? ($1, $2) : ();
+        if (!defined $host) { finding("$name = $value: this is no [host]:port"); next }
+        $port = port_number($set, $port // 'smtp');
+        if ($port !~ /^\d+$/) { finding("$name = $value: nobody knows the port $port"); next }
+        next unless $host =~ /^(?:127\.[\d.]+|::1|IPv6:::1|localhost|\Q$set->{myhostname}\E)$/i;
+        if ($port == 25) { finding("$name = $value: mail would come back to this very host") }
+        elsif (my $why = unreachable("inet:$host:$port", '', '', {})) {
+            finding("$name = $value: nobody is there ($why), and mail would wait");
+        }
+    }
+}
+
+# A DNSBL that lists 127.0.0.1 lists everybody (RFC 5782): it is gone, or refuses this resolver.
+sub examine_zones {
+    my ($set, $services, $live) = @_;
+    my %zones;
+    for (values %$set, map { values %{ $_->{options} || {} } } @$services) {
+        $zones{$_} = 1 for grep { index($live, $_) < 0 } /reject_rbl_client[\s,]+([\w.-]+\.\w+)/g;
+    }
+    my %asking;
+    for my $zone (sort keys %zones) {
+        defined(my $pid = fork) or next;
+        if (!$pid) { _exit(gethostbyname("1.0.0.127.$zone") ? 3 : 0) }
+        $asking{$pid} = $zone;
+    }
+    for (1 .. 60) {
+        last unless %asking;
+        while ((my $pid = waitpid -1, WNOHANG) > 0) {
+            my $zone = delete $asking{$pid} // next;
+            finding("the DNSBL $zone lists everybody (127.0.0.1, too)") if $? >> 8 == 3;
+        }
+        pause(0.05) if %asking;
+    }
+    kill 'KILL', keys %asking;
+}
+
 # Files and directories that settings name by their path.
 sub examine_files {
     my ($set, $changed) = @_;
@@ -128,6 +192,17 @@ sub examine_files {
         my $value = $set->{$name};
         if ($name =~ /_tls_(?:\w+_)?(?:file|CAfile|CApath)$|_tls_CA(?:file|path)$/) {
             finding("$name = $value: there is no such file") if $value =~ m{^/} && !-e $value;
+        } elsif ($name =~ /_file$/ && $name ne 'maillog_file') {
+            finding("$name = $value: there is no such file") if $value =~ m{^/} && !-e $value;
+        } elsif ($name =~ /^(?:my(?:networks|destination)|(?:relay|virtual_alias|virtual_mailbox)_domains)$/) {
+            finding("$name: there is no file $_") for grep { m{^!?/} && !-e s/^!//r } split /[\s,]+/, $value;
+            finding("$name: a bracket is not closed in $_") for grep { tr/[// != tr/]// } split /[\s,]+/, $value;
+        } elsif ($name eq 'maillog_file') {
+            finding("$name = $value: not below $set->{maillog_file_prefixes}")
+              if $value ne '' && !grep { index($value, $_) == 0 } split /[\s,]+/, $set->{maillog_file_prefixes};
+        } elsif ($name =~ /^(?:smtp|lmtp)_bind_address6?$/ && $value ne '') {
+            my $error = cannot_bind($value, 0);
+            finding("$name = $value: this is no address of this host") if $error;
         } elsif ($name =~ /^(?:queue|data|daemon|command|mail_spool|meta|shlib)_directory$/) {
             finding("$name = $value: there is no such directory") if $value =~ m{^/} && !-d $value;
         }
@@ -138,13 +213,21 @@ my %compiled = (hash => '.db', btree => '.db', cdb => '.cdb', lmdb => '.lmdb', d
 my %plain = map { $_ => '' } qw(regexp pcre cidr texthash ldap mysql pgsql sqlite memcache);
 
 # Every table that a setting names: of a type that exists here, with its file, in a state to be
-# read. Caches are made by those who use them.
+# read.
 sub examine_tables {
     my ($set, $services, $wrote) = @_;
+    my %known = map { $_ => 1 } split ' ', qx(postconf -m 2>/dev/null);
     my %named;
     my $look = sub {
         my ($name, $value) = @_;
-        return if $name =~ /_cache_(?:database|db|map)$|_cache_map$|^address_verify_map$|^proxy_(?:read|write)_maps$|_cache_name$/;
+        return if $name =~ /^proxy_(?:read|write)_maps$/;
+        if ($name =~ /(?:_maps?|_checks|_database)$/) {
+            for (grep { !$known{$_} } $value =~ m{(?<![^\s,])(?:proxy:)?([a-z]+):(?=\S)}g) {
+                finding("$name: this Postfix has no tables of type $_") if %known && $wrote->{$name};
+            }
+        }
+        # Caches are made by those who use them.
+        return if $name =~ /_cache_(?:database|map)$|^address_verify_map$/;
         while ($value =~ m{(?<![\w/.:-])(?:proxy:)?([a-z]+):(/[^\s,\}\)]+)}g) {
             $named{"$1:$2"} //= [ $name, $1, $2 ] unless $1 =~ /^(?:unix|inet|static|fifo|https?|file|local|maildir)$/;
         }
@@ -152,20 +235,34 @@ sub examine_tables {
     # By the setting that somebody wrote, rather than by one that is made of it.
     $look->($_, $set->{$_}) for sort { ($wrote->{$b} // 0) <=> ($wrote->{$a} // 0) || $a cmp $b } keys %$set;
     for my $service (@$services) { $look->($_, expand($set, $service->{options}{$_}, 0)) for keys %{ $service->{options} } }
-    my %known = map { $_ => 1 } split ' ', qx(postconf -m 2>/dev/null);
     my @patterns;
     for (map { $named{$_} } sort keys %named) {
         my ($name, $type, $path) = @$_;
         my $suffix = $compiled{$type} // $plain{$type} // next;
         if (%known && !$known{$type}) { finding("$name: this Postfix has no tables of type $type ($type:$path)") }
         elsif (!-e "$path$suffix") { finding("$name: $type:$path: there is no $path$suffix") }
-        elsif ($type =~ /^(?:regexp|pcre|cidr|texthash)$/) { push @patterns, "$type:$path" }
+        elsif ($type =~ /^(?:regexp|pcre|cidr|texthash)$/) {
+            push @patterns, "$type:$path";
+            examine_actions($name, $path) if $name =~ /(?:header|body)_checks$/ && $type =~ /^(?:regexp|pcre)$/;
+        }
         elsif ($compiled{$type} && -z "$path$suffix") { finding("$name: $type:$path: $path$suffix is empty") }
     }
     # All at once: each takes some milliseconds of waiting.
     my @reading = map { open my $said, '-|', 'exec postmap -q rehearsal ' . quoted($_) . ' 2>&1 >/dev/null' or (); $said // () } @patterns;
     for my $said (@reading) {
         while (<$said>) { finding($1) if /((?:warning|fatal|error): .*)/ && !/overriding earlier|unused param|undefined param/ }
+    }
+}
+
+# An action that header_checks(5) does not know lets the message pass, with a warning for each.
+sub examine_actions {
+    my ($name, $path) = @_;
+    my $number = 0;
+    for (split /\n/, slurp($path)) {
+        $number++;
+        next unless m{^!?([/|!:,@#%])(?:\\.|(?!\1).)*\1\w*\s+(\w+)} && $1 ne '#';
+        finding("$name: $path, line $number: there is no action $2") unless $2 =~ /^(?:BCC|DISCARD|DUNNO|FILTER|HOLD
+          |IGNORE|INFO|OK|PASS|PREPEND|REDIRECT|REJECT|REPLACE|STRIP|WARN)$/xi;
     }
 }
 
@@ -207,6 +304,9 @@ sub whom_it_asks {
     if ($service->{command} eq 'lmtp') {
         for (map { $set->{$_} } grep { /_transport$/ } keys %$set) { $asked{$1} = "the server $1" if /^\Q$service->{name}\E:(unix:.+)/ }
     }
+    if ($service->{command} eq 'cleanup') {
+        milters_of($set, $service, 'non_smtpd_milters', \%asked);
+    }
     return %asked unless $service->{command} eq 'smtpd';
     for my $value (values %$set, map { expand($set, $_, 0) } values %{ $service->{options} }) {
         while ($value =~ /check_policy_service[\s,]+(\{.*?\}|[^\s,{}]+)/g) {
@@ -216,15 +316,19 @@ sub whom_it_asks {
             $asked{$server} = "the policy service $server" if $away =~ /^[45]|^defer|^reject/i;
         }
     }
-    my $action = effective($set, $service, 'milter_default_action');
-    for my $milter (effective($set, $service, 'smtpd_milters') =~ /(\{[^}]*\}|[^\s,]+)/g) {
-        my $away = $milter =~ /default_action\s*=\s*(\w+)/ ? $1 : $action;
-        $milter =~ s/^\{\s*([^\s,\}]+).*/$1/;
-        $asked{$milter} = "the milter $milter" unless $away =~ /^(?:accept|quarantine)$/;
-    }
+    milters_of($set, $service, 'smtpd_milters', \%asked);
     my $proxy = effective($set, $service, 'smtpd_proxy_filter');
     $asked{ $proxy =~ /^(?:inet|unix):/ ? $proxy : "inet:$proxy" } = "the content filter $proxy" if length $proxy;
     return %asked;
+}
+
+sub milters_of {
+    my ($set, $service, $name, $asked) = @_;
+    for my $milter (effective($set, $service, $name) =~ /(\{[^}]*\}|[^\s,]+)/g) {
+        my $away = $milter =~ /default_action\s*=\s*(\w+)/ ? $1 : effective($set, $service, 'milter_default_action');
+        $milter =~ s/^\{\s*([^\s,\}]+).*/$1/;
+        $asked->{$milter} = "the milter $milter" unless $away =~ /^(?:accept|quarantine)$/;
+    }
 }
 
 # Why nobody is there to be asked; empty if somebody is, or will be (a service of master.cf).
