@@ -17,7 +17,7 @@ sub examine {
     my $held = held_ports("$proof/proc", "$set->{queue_directory}/pid/master.pid");
     for my $service (@new) {
         examine_arguments($service);
-        examine_listener($set, $service, $held) if $service->{type} eq 'inet';
+        examine_listener($set, $service, $held, \%unix) if $service->{type} eq 'inet';
     }
     examine_names($set, \@changed, \@new, \%unix, \%live);
     examine_files($set, \@changed);
@@ -58,8 +58,10 @@ sub examine_arguments {
 # The address must be one of this host and the port nobody else's: master(8) exits otherwise,
 # and all mail with it.
 sub examine_listener {
-    my ($set, $service, $held) = @_;
+    my ($set, $service, $held, $unix) = @_;
     my $label = "$service->{name}/inet";
+    finding("$label: postscreen hands over to smtpd/pass, which is not in master.cf")
+      if $service->{command} eq 'postscreen' && !$unix->{smtpd};
     finding("$label: $service->{command} is no program that listens for clients")
       if $service->{command} =~ /^(?:smtp|lmtp|local|virtual|pipe|error|discard|cleanup|o?qmgr|pickup|bounce|trivial-rewrite)$/;
     finding("$label: an inet service must not be private (its third column must be n)") if $service->{private} ne 'n';
