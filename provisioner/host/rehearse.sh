@@ -82,10 +82,11 @@ proof=/sys scene=$1 config=$2
 exec 3<"$scene"
 shift 2
 cannot() { echo "finding the rehearsal cannot be set up: $1"; echo complete; exit 0; }
-mount --make-rprivate / && mount -t tmpfs -o mode=0755 tmpfs "$proof" &&
+mount --make-rprivate / && mount -t tmpfs -o mode=0755,size=64g tmpfs "$proof" &&
   mkdir "$proof/proc" && mount --rbind /proc "$proof/proc" && mount -t proc proc /proc ||
   cannot "mounting is refused"
 cat <&3 >"$proof/scene"
+# (The size is a bound, not a claim: smtpd takes no mail where it sees no room for it.)
 # The live files, as Postfix understands them, before they are covered.
 postconf -x 2>/dev/null >"$proof/live.main" &
 postconf -M 2>/dev/null >"$proof/live.master" &

@@ -413,7 +413,7 @@ def test_it_goes_away_with_whoever_is_killed(box: Sandbox, victim: str) -> None:
     ( exec sh /run/killed </run/payload >/dev/null 2>&1 ) & pid=$!
     waiting 'found | grep -q smtpd'
     found | grep -q smtpd && echo started
-    if [ {shlex.quote(victim)} = perl ]; then pid=$(found | sed -n 's/^perl //p' | head -n 1); fi
+    [ {shlex.quote(victim)} = shell ] || pid=$(found | sed -n 's/^perl //p' | sort -n | head -n 1)
     kill -9 $pid
     waiting '[ -z "$(found)" ]'
     found

@@ -10,7 +10,7 @@ sub look_at {
     elsif ($fault ne '' && $fault !~ /^there is no reply/) { finding("$label: $fault") }
     for (@{ $test->{replied} || [] }) {
         finding("$label: $_->{said} is answered: $_->{code} $_->{text}")
-          if "$_->{code} $_->{text}" =~ /^4\d\d 4\.3\.[05]/ || $_->{stage} eq 'starttls';
+          if "$_->{code} $_->{text}" =~ /^(?:4\d\d 4\.3\.[05]|552 5\.3\.4)/ || $_->{stage} eq 'starttls';
         finding("$label: may relay to anywhere (RCPT is answered: $_->{code} $_->{text}): an open relay")
           if $test->{who} =~ /^a stranger/ && $_->{said} =~ ABROAD && $_->{code} =~ /^2/;
     }

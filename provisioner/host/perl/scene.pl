@@ -135,7 +135,7 @@ sub rewrite_configuration {
     $main .= "\n$_\n" for
       # The last of several settings counts. Nobody empties this queue: the pause that lets a
       # queue manager catch up would be for nothing.
-      "maillog_file = $data/rehearsal.log", "maillog_file_prefixes = $data", 'in_flow_delay = 0',
+      "maillog_file = $data/rehearsal.log", "maillog_file_prefixes = $data", 'in_flow_delay = 0', 'queue_minfree = 0',
       # Caches are locked by those who use them.
       map { "$_ =" } qw(non_smtpd_milters smtpd_proxy_filter content_filter notify_classes
       smtpd_tls_session_cache_database smtp_tls_session_cache_database

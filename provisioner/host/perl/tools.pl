@@ -42,8 +42,9 @@ sub unpack_line {
 
 # A finding is told once, and as the same line however often the rehearsal is held.
 sub finding {
-    my ($text) = @_;
+    my $text = substr $_[0], 0, LONGEST;
     $text =~ s/[^\x20-\x7e]/?/g;
+    return if keys %found >= 200;
     print "finding $text\n" unless $found{$text}++;
 }
 
