@@ -68,6 +68,8 @@ sub examine_listener {
     my ($address, $port) = endpoint($service->{name});
     $port = port_number($set, $port);
     return finding("$label: nobody knows the port $port") unless $port =~ /^\d+$/ && $port > 0 && $port < 65536;
+    finding("$label: on port 25 nobody speaks TLS from the first byte")
+      if $port == 25 && effective($set, $service, 'smtpd_tls_wrappermode') =~ /^yes$/i;
     my $interfaces = $set->{inet_interfaces};
     my @addresses = $address ne '' ? $address : $interfaces =~ /^all$/i ? () : $interfaces =~ /^loopback-only$/i
       ? ('127.0.0.1') : grep { length } split /[\s,]+/, $interfaces;
