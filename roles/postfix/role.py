@@ -96,9 +96,14 @@ class RelayOptions(RoleOptions):
     domains: list[str] = []
     """The domains."""
 
+    to: str | None = Field(default=None, min_length=1)
+    """Where mail for all of them goes: `smtp:[192.0.2.25]`. In brackets, a name is the server
+    itself and not a domain whose MX is looked up."""
+
     transport: dict[str, str] = {}
-    """Where mail for a domain goes (`transport_maps`): `{example.com: "smtp:[192.0.2.1]"}`. A
-    leading dot (`.example.com`) means the domains below."""
+    """Where mail for a single domain goes (`transport_maps`):
+    `{example.com: "smtp:[192.0.2.1]"}`. A leading dot (`.example.com`) means the domains
+    below."""
 
     recipients: list[str] | None = None
     """The addresses that exist there (`relay_recipient_maps`); `@example.com` is all of a
@@ -293,10 +298,11 @@ def _relay(relay: RelayOptions, directory: str, host: HostContext) -> Iterator[C
     if relay.domains:
         origin = host.origin("relay", "domains")
         yield Parameter(origin, "relay_domains", word_list(relay.domains), fold=True)
-    if relay.transport:
-        origin = host.origin("relay", "transport")
+    everywhere = dict.fromkeys(relay.domains, relay.to) if relay.to else {}
+    if transport := {**everywhere, **relay.transport}:
+        origin = host.origin("relay", "transport" if relay.transport else "to")
         path = f"{directory}/transport"
-        entries = tuple(Entry(*each) for each in relay.transport.items())
+        entries = tuple(Entry(*each) for each in transport.items())
         yield Table(origin, path, "indexed", entries)
         yield Parameter(origin, "transport_maps", f"indexed:{path}")
     recipients = _recipients(relay, host)

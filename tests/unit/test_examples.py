@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from provisioner.inventory import load_inventory
+from provisioner.inventory.opening import Secrets
+from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import load_site
 from provisioner.inventory.yamlfile import parse_yaml
 from provisioner.planning.planner import Desired, plan_host
@@ -50,8 +52,14 @@ def desired(folder: Path) -> dict[str, Desired]:
     assert site.idle(inventory) == []
     assigned = site.assign(inventory)
     library = RoleLibrary(folder / "roles")
+    reader = Reader(inventory, Secrets(), merged={*library.names(), "mail"})
     return desired_states(
-        list(inventory.hosts.values()), assigned, library, {"id": "example"}, folder=folder
+        list(inventory.hosts.values()),
+        assigned,
+        library,
+        {"id": "example"},
+        folder=folder,
+        reader=reader,
     )
 
 
