@@ -10,6 +10,7 @@ from roles_support import logged_in
 from support import Site, read, state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from provisioner.lab.lab import Lab
@@ -71,7 +72,9 @@ def closed(site: Site, host: Host) -> None:
 
 
 @pytest.mark.matrix
-def test_ufw(lab: Lab, host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["bookworm", "trixie"])
+def test_ufw(lab: Lab, fresh_host: Callable[..., Host], where: str, tmp_path: Path) -> None:
+    host = fresh_host(where)
     install(lab, host, "ufw")
     lab.exec(host, "ufw allow 22/tcp; ufw allow Postfix; ufw --force enable")
     rules = lab.exec(host, "ufw status; cat /etc/ufw/user*.rules").stdout
@@ -93,7 +96,9 @@ def test_ufw(lab: Lab, host: Host, tmp_path: Path) -> None:
 
 
 @pytest.mark.matrix
-def test_firewalld(lab: Lab, host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["bullseye", "forky"])  # 0.9 and 2: installing takes a minute
+def test_firewalld(lab: Lab, fresh_host: Callable[..., Host], where: str, tmp_path: Path) -> None:
+    host = fresh_host(where)
     install(lab, host, "firewalld")
     lab.exec(
         host,

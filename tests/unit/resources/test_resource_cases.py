@@ -161,6 +161,7 @@ def _host(said: dict[str, Any]) -> MemoryHost:
         map_types=frozenset(said.pop("types", FACTS.map_types)),
         postfix_unit=said.pop("unit", FACTS.postfix_unit),
         postfix_running=said.pop("running", True),
+        package_manager=said.pop("package_manager", FACTS.package_manager),
     )
     host = MemoryHost.with_postfix(
         said.pop("main", STOCK_MAIN), said.pop("master", STOCK_MASTER), facts=facts
