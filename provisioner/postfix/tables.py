@@ -34,6 +34,10 @@ INDEXED = "indexed"
 COMPILED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb"}
 
 
+#: Types that some distributions have in a package of their own, `postfix-TYPE`.
+PACKAGED = ("pcre", "lmdb", "cdb")
+
+
 def compiled_suffix(how: str) -> str:
     """What the compiler appends to the source's name; empty for what is not compiled. `how`
     may begin with `alias-`."""

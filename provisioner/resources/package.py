@@ -15,10 +15,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 
 @dataclass(frozen=True)
 class Package(Resource):
-    """A package by the name its package manager knows. Raises ValueError for no name."""
+    """A package by the name its package manager knows. Raises ValueError for no name.
+
+    With `table_type`, it is wanted for that type of table, and not where Postfix has the type
+    already (some distributions build it in).
+    """
 
     kind: ClassVar[str] = "package"
     package: str
+    table_type: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.package):
@@ -35,7 +40,7 @@ class Package(Resource):
         return "installed"
 
     def diff(self, observed: Observed) -> Iterable[Change]:
-        if observed.packages.get(self.package):
+        if observed.packages.get(self.package) or self.table_type in observed.facts.map_types:
             return ()
         return (
             Change(

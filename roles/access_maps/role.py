@@ -45,8 +45,6 @@ from provisioner.roles import (
 TableType = Literal[
     "indexed", "hash", "btree", "lmdb", "cdb", "texthash", "cidr", "regexp", "pcre", "inline"
 ]
-#: Types that some distributions have in a package of their own.
-PACKAGED = ("pcre", "lmdb", "cdb")
 
 
 class MapOptions(RoleOptions):
@@ -171,8 +169,8 @@ def _map(options: Options, stage: str, host: HostContext) -> Iterator[Contributi
         raise host.error("give one of entries, text and file", stage)
     for key, action in given.entries.items():
         _check_entry(key, action, given.type, stage, options, host)
-    if given.type in PACKAGED:
-        yield Package(host.origin(stage, "type"), f"postfix-{given.type}")
+    if given.type in tables.PACKAGED:
+        yield Package(host.origin(stage, "type"), f"postfix-{given.type}", given.type)
     origin = host.origin(stage)
     path = f"{options.directory}/access_{stage}"
     if given.type == "inline":

@@ -109,7 +109,7 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
             attributes=Attributes("root", "root", 0o755),
         )
         if options.type == "pcre":
-            yield Package(host.origin("type"), "postfix-pcre")
+            yield Package(host.origin("type"), "postfix-pcre", "pcre")
     for name, parameter in TABLES.items():
         option = name if getattr(options, name) else "reject_attachments"
         if texts[name]:

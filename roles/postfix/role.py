@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from provisioner.postfix.master_cf import Service
+from provisioner.postfix.tables import PACKAGED
 from provisioner.roles import (
     HOST_CHROOT,
     RELAY,
@@ -97,13 +98,11 @@ class RelayOptions(RoleOptions):
     """The domains."""
 
     to: str | None = Field(default=None, min_length=1)
-    """Where mail for all of them goes: `smtp:[192.0.2.25]`. In brackets, a name is the server
-    itself and not a domain whose MX is looked up."""
+    """Where their mail goes: `smtp:[192.0.2.25]`; in brackets, so that no MX is looked up."""
 
     transport: dict[str, str] = {}
-    """Where mail for a single domain goes (`transport_maps`):
-    `{example.com: "smtp:[192.0.2.1]"}`. A leading dot (`.example.com`) means the domains
-    below."""
+    """The same by domain (`transport_maps`): `{example.com: "smtp:[192.0.2.1]"}`. A leading
+    dot (`.example.com`) means the domains below."""
 
     recipients: list[str] | None = None
     """The addresses that exist there (`relay_recipient_maps`); `@example.com` is all of a
@@ -179,8 +178,8 @@ class Options(RoleOptions):
     """Lookup tables, by path."""
 
     map_types: list[str] = []
-    """Table types whose packages are to be there: `[pcre, ldap]` installs postfix-pcre and
-    postfix-ldap."""
+    """Further table types whose packages are to be there: `[ldap]` installs postfix-ldap. Those
+    of declared tables (pcre, lmdb, cdb) come by themselves."""
 
     directory: str = "/etc/postfix/maps"
     """Where the tables of `relay` and `relayhost` live."""
@@ -229,8 +228,9 @@ def text(value: Value) -> str:
 def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for index, package in enumerate(options.packages):
         yield Package(host.origin("packages", index), package)
-    for index, type_ in enumerate(options.map_types):
-        yield Package(host.origin("map_types", index), f"postfix-{type_}")
+    declared = [t.type for t in options.tables.values() if t.type in PACKAGED]
+    for type_ in dict.fromkeys([*options.map_types, *declared]):
+        yield Package(host.origin("map_types"), f"postfix-{type_}", type_)
     yield from _safety(options, host)
     yield from _parameters(options, host)
     for key, service in options.services.items():
@@ -242,12 +242,8 @@ def resources(options: Options, host: HostContext) -> Iterator[Contribution]:
     for path, table in options.tables.items():
         yield _table(path, table, host)
     if options.relay or (options.relayhost and options.relayhost.password):
-        yield File(
-            host.origin("directory"),
-            options.directory,
-            FileState.DIRECTORY,
-            attributes=Attributes("root", "root", 0o755),
-        )
+        open_ = Attributes("root", "root", 0o755)
+        yield File(host.origin("directory"), options.directory, FileState.DIRECTORY, b"", open_)
     if options.relay:
         yield from _relay(options.relay, options.directory, host)
     if options.relayhost:
@@ -403,14 +399,9 @@ def _certificate(tls: Certificate, host: HostContext) -> Iterator[Contribution]:
             continue
         secret = option == "key"
         yield File(origin, path.rpartition("/")[0], FileState.DIRECTORY)
-        yield File(
-            origin,
-            path,
-            content=data,
-            attributes=Attributes("root", "root", 0o600 if secret else 0o644),
-            secret=secret,
-            activation=Activation.RELOAD,
-        )
+        attributes = Attributes("root", "root", 0o600 if secret else 0o644)
+        reload = Activation.RELOAD
+        yield File(origin, path, FileState.FILE, data, attributes, secret, reload)
 
 
 def _parameters(options: Options, host: HostContext) -> Iterator[Parameter]:

@@ -125,7 +125,7 @@ def _contribution(entry: dict[str, Any], number: int) -> Contribution:
             path = said.pop("path")
             return File(origin, path, state, content, attributes, activation=effect, **said)
         case "package":
-            return Package(origin, said["name"])
+            return Package(origin, said["name"], said.get("table_type", ""))
         case "unit":
             return Unit(origin, said["name"], said.get("running"), said.get("enabled"))
         case "firewall":
