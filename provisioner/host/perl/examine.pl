@@ -12,6 +12,8 @@ sub examine {
     my @changed = grep { ($before{$_} // '') ne $set->{$_} } sort keys %$set;
     my @new = grep { !$live{ $_->{line} } } @$services;
     my %unix = map { $_->{name} => 1 } grep { $_->{type} ne 'inet' } @$services;
+    # Only postscreen(8) asks these; where it goes, they may go, too.
+    unless (grep { $_->{command} eq 'postscreen' } @$services) { $unix{$_} = 1 for qw(dnsblog tlsproxy) }
     my %seen;
     for (@$services) { finding("$_->{name}/$_->{type} stands in master.cf twice") if $seen{"$_->{name}/$_->{type}"}++ }
     my $held = held_ports("$proof/proc", "$set->{queue_directory}/pid/master.pid");
