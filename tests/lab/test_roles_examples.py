@@ -74,6 +74,11 @@ def test_clearos_article(lab: Lab, host: Host, tmp_path: Path) -> None:
             smtp.ehlo("mail.good.example")
             assert smtp.has_extn("auth") is False
             assert smtp.has_extn("starttls") is True
+    # Our own people, from a laptop without PTR and with a HELO name to match.
+    for port in (587, 465):
+        with logged_in(lab, host, port) as session:
+            assert session.mail("fred@example.com")[0] == 250
+            assert session.rcpt("x@good.example")[0] == 250
     lists = postconf(lab, host)["smtpd_recipient_restrictions"]
     assert lists.index("check_policy_service") < lists.index("reject_rbl_client")
 
