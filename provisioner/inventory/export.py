@@ -50,7 +50,7 @@ def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[s
             entry["children"] = list(group.children)
         if entry:
             result[name] = entry
-    variables = {name: host_variables(host) for name, host in shown.items()}
+    variables = {name: _variables(host, marked=True) for name, host in shown.items()}
     result["_meta"] = {
         "hostvars": {name: values for name, values in variables.items() if values},
         "profile": "inventory_legacy",
@@ -59,13 +59,19 @@ def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[s
 
 
 def host_variables(host: Host) -> dict[str, Any]:
-    """The host's variables as plain JSON values, without those that Ansible sets itself.
+    """What `ansible-inventory --host` prints, as plain JSON values.
 
-    Encrypted values stay as they are written; what is out of an encrypted file is `***`.
+    Variables that Ansible sets itself are left out. Encrypted values stay as they are
+    written; what is out of an encrypted file is `***`.
     """
+    return _variables(host, marked=False)
+
+
+def _variables(host: Host, *, marked: bool) -> dict[str, Any]:
+    """`marked`: with Ansible's mark on text that is no template, as only `--list` has it."""
     sealed = _sealed(host)
     return {
-        json_key(key): MASK if key in sealed else plain(value)
+        json_key(key): MASK if key in sealed else plain(value, marked=marked)
         for key, value in host.vars.items()
         if key not in _INTERNAL
     }
@@ -141,20 +147,20 @@ def _reachable(inventory: Inventory, top: str) -> Iterator[str]:
         pending += new
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, marked: bool = True) -> Any:
     """`value` in the types of JSON, secrets closed, as Ansible spells them."""
     if type(value) in _JSON_SCALARS:
         return value
     if isinstance(value, dict):
-        return {json_key(key): plain(item) for key, item in value.items()}
+        return {json_key(key): plain(item, marked=marked) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, marked=marked) for item in value]
     if isinstance(value, VaultValue):
         return {"__ansible_vault": value.ciphertext}
     if isinstance(value, (SecretText, SecretReference)):
         return MASK
     if isinstance(value, UnsafeText):
-        return {"__ansible_unsafe": str(value)}
+        return {"__ansible_unsafe": str(value)} if marked else str(value)
     if isinstance(value, datetime.date):  # datetime is one, too
         return value.isoformat()
     if isinstance(value, bytes):

@@ -301,6 +301,8 @@ class _Builder:
 
     def _set(self, frame: _Frame, mapping: Map, key: _Node, node: _Node) -> None:
         if key.value is _MERGE:
+            if frame.merges:
+                self.warnings.append(_merged_twice(key.mark))
             frame.merges.append(node)
             return
         name = key.value
@@ -321,9 +323,9 @@ class _Builder:
         mapping.key_marks[name] = key.mark
 
     def _merged(self, frame: _Frame, own: Map) -> Map:
-        """`own` laid over what its `<<` keys name: in a list the first one wins."""
+        """`own` laid over what its `<<` keys name: of these the first one wins."""
         result = Map(mark=frame.mark)
-        for node in frame.merges:
+        for node in reversed(frame.merges):
             sources = reversed(node.value) if isinstance(node.value, Seq) else [node.value]
             for source in sources:
                 if isinstance(source, Map):
@@ -343,6 +345,15 @@ def overlay(below: Map, above: Map) -> None:
     below.update(above)
     below.marks.update(above.marks)
     below.key_marks.update(above.key_marks)
+
+
+def _merged_twice(mark: Mark) -> Diagnostic:
+    return Diagnostic(
+        '"<<" is given twice in one mapping; what that means depends on the version of PyYAML',
+        mark,
+        "here the first that has a key gives it; write <<: [*one, *other]",
+        Severity.WARNING,
+    )
 
 
 def _implicit_tag(text: str) -> str:

@@ -13,6 +13,7 @@ from provisioner.resources.file import File, FileState, unified
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.service import MasterService
 from provisioner.resources.table import Table
+from provisioner.resources.unit import Unit
 from provisioner.secrets import MASK
 
 
@@ -99,6 +100,8 @@ def _shown(resource: Resource | None) -> str | None:
         if resource.service is None:
             return "(absent)"
         return service.shown(resource.service, resource.hidden)
+    if isinstance(resource, Unit):
+        return resource.wanted
     if resource.holds_secret:
         return MASK
     if isinstance(resource, File) and resource.state is not FileState.FILE:

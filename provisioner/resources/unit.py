@@ -49,6 +49,13 @@ class Unit(Resource):
     def identity(self) -> object:
         return [self.running, self.enabled]
 
+    @property
+    def wanted(self) -> str:
+        """What is desired, in words."""
+        words = {True: ("running", "enabled"), False: ("stopped", "disabled")}
+        sides = enumerate((self.running, self.enabled))
+        return ", ".join(words[side][n] for n, side in sides if side is not None) or "as it is"
+
     def diff(self, observed: Observed) -> Iterable[Change]:
         state = observed.units[self.unit]
         if state.load == "masked" and (self.running or self.enabled):

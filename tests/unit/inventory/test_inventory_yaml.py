@@ -149,3 +149,12 @@ def test_aliases_within_the_bounds_are_shared_not_copied() -> None:
 
 def test_nesting_up_to_the_bound() -> None:
     assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f").value
+
+
+def test_two_merges_in_one_mapping_are_told_of() -> None:
+    found = parse_yaml("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc:\n  <<: *a\n  <<: *b\n", "f")
+    assert found.value["c"] == {"x": 1, "y": 2}
+    (warning,) = found.warnings
+    assert "given twice" in warning.message
+    assert str(warning.mark) == "f:5:3"
+    assert "<<: [*one, *other]" in warning.help
