@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 #: Most hosts that one range may stand for.
 MAX_HOSTS = 100_000
 
+_FORMS = "ranges are [1:9], [01:20], [a:f] or [1:9:2]"
+
+
+class RangeError(ValueError):
+    """What is wrong with a range; `help` says how it is written."""
+
+    def __init__(self, message: str, advice: str = _FORMS) -> None:
+        super().__init__(message)
+        self.help = advice
+
+
 _BRACKETED_PORT = re.compile(r"\[(.+)\]:([0-9]+)")
 _PLAIN_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):([0-9]+)")
 _DECIMAL_RANGE = re.compile(r"\[[0-9]+:[0-9]+(?::[0-9]+)?\]")
@@ -63,8 +74,7 @@ def expand(pattern: str) -> tuple[list[str], int | None]:
     """The hosts that `pattern` stands for, and the port given to all of them.
 
     `mx[01:20].example.com` counts with leading zeros kept, `[a:c]` goes through
-    letters, `[1:9:2]` steps; several ranges multiply. Raises ValueError with what is
-    wrong with the range.
+    letters, `[1:9:2]` steps; several ranges multiply. Raises RangeError.
     """
     if ":" not in pattern and "[" not in pattern:
         return [pattern], None
@@ -81,14 +91,16 @@ def _first_range(text: str) -> tuple[list[str], str]:
     """The values of the first range in `text`, and what stands behind it."""
     inside, closed, tail = text.partition("[")[2].partition("]")
     if not closed:
-        raise ValueError('the "[" of a range is not closed')
+        raise RangeError(
+            'the "[" of a range is not closed', f"{_FORMS}; a section header ends in ]"
+        )
     return _range_values(inside), tail
 
 
 def _multiply(hosts: list[str], values: list[str], tail: int) -> list[str]:
     """Each host with each value in place of its first range; `tail` is how much follows it."""
     if len(hosts) * len(values) > MAX_HOSTS:
-        raise ValueError(f"the range stands for more than {MAX_HOSTS} hosts")
+        raise RangeError(f"the range stands for more than {MAX_HOSTS} hosts", "name fewer")
     # Earlier ranges may have filled in texts of different length: find each "[" anew.
     result: list[str] = []
     for host in hosts:
@@ -101,26 +113,40 @@ def _multiply(hosts: list[str], values: list[str], tail: int) -> list[str]:
 def _range_values(inside: str) -> list[str]:
     bounds = inside.split(":")
     if len(bounds) not in (2, 3):
-        raise ValueError("a range is [begin:end] or [begin:end:step]")
+        raise RangeError(
+            f'"[{inside}]" is no range, which is [begin:end] or [begin:end:step]', _advice(inside)
+        )
     begin, end = bounds[0] or "0", bounds[1]
     if not end:
-        raise ValueError("the range has no end")
+        raise RangeError("the range has no end", f"write [{begin}:LAST]")
     step = int(bounds[2]) if len(bounds) == 3 and _is_number(bounds[2]) else 1
     if len(bounds) == 3 and (not _is_number(bounds[2]) or step == 0):
-        raise ValueError(f'the step "{bounds[2]}" is no number other than 0')
+        raise RangeError(f'the step "{bounds[2]}" is no number other than 0')
     if begin[0] == "0" and len(begin) > 1 and len(begin) != len(end):
-        raise ValueError("with leading zeros, begin and end must have the same length")
+        width = max(len(begin), len(end))
+        raise RangeError(
+            "with leading zeros, begin and end must have the same length",
+            f"write [{begin.zfill(width)}:{end.zfill(width)}]",
+        )
     letters = string.ascii_letters
     if begin in letters and end in letters:
         if letters.index(begin) > letters.index(end):
-            raise ValueError("the range begins behind its end")
+            raise RangeError("the range begins behind its end", f"write [{end}:{begin}]")
         return list(letters[letters.index(begin) : letters.index(end) + 1 : step])
     if not (_is_number(begin) and _is_number(end)):
-        raise ValueError(f'"{inside}" goes neither from letter to letter nor from number to number')
+        raise RangeError(f'"{inside}" goes neither from letter to letter nor from number to number')
     numbers = range(int(begin), int(end) + 1, step)
     if len(numbers) > MAX_HOSTS:
-        raise ValueError(f"the range stands for more than {MAX_HOSTS} hosts")
+        raise RangeError(f"the range stands for more than {MAX_HOSTS} hosts", "name fewer")
     return _padded(numbers, len(begin) if begin[0] == "0" and len(begin) > 1 else 0)
+
+
+def _advice(inside: str) -> str:
+    """What was meant by a range without a colon: often another tool's spelling."""
+    bounds = re.fullmatch(r"(\w+)(?:-|\.\.)(\w+)", inside)
+    if bounds:
+        return f"write [{bounds[1]}:{bounds[2]}]"
+    return f"{_FORMS}; a section header stands alone on its line"
 
 
 def _padded(numbers: Iterable[int], width: int) -> list[str]:

@@ -108,7 +108,9 @@ class Builder:
                 f'group "{printable(child.name)}" would contain itself through'
                 f' "{printable(parent.name)}"',
                 mark=mark,
-                help="take one of the two out of the other's children",
+                help="every group is in all by itself; take it out of the children"
+                if "all" in (child.name, parent.name)
+                else "take one of the two out of the other's children",
             )
         self._link(parent, child)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import nearest, printable
 from provisioner.errors import InputError
-from provisioner.inventory.addresses import expand
+from provisioner.inventory.addresses import RangeError, expand
 from provisioner.inventory.iniwords import typed, words
 from provisioner.marks import Map, Mark
 
@@ -81,7 +81,9 @@ class _IniReader:
             raise InputError(
                 f"this is no section header: {printable(line)}",
                 mark=mark,
-                help="write [group], [group:children] or [group:vars], without blanks",
+                help="an address with a port is [ADDRESS]:PORT, without one it has no brackets"
+                if line.count(":") > 1
+                else "write [group], [group:children] or [group:vars], without blanks",
             )
         elif self.kind == "hosts":
             self._host_line(line, mark)
@@ -128,7 +130,9 @@ class _IniReader:
                 raise InputError(
                     f'"{printable(word)}" is no key=value',
                     mark=at,
-                    help="behind the host's name stand variables; one host a line",
+                    help="write key=value without blanks around the ="
+                    if "=" in (line[column - mark.column + len(word) :].lstrip()[:1], word[:1])
+                    else "behind the host's name stand variables; one host a line",
                 )
             if key in variables:
                 self.builder.warn(
@@ -147,11 +151,9 @@ class _IniReader:
     def _expand(self, pattern: str, mark: Mark) -> tuple[list[str], int | None]:
         try:
             names, port = expand(pattern)
-        except ValueError as error:
+        except RangeError as error:
             raise InputError(
-                f"{printable(pattern)}: {error}",
-                mark=mark,
-                help="[1:9], [01:20], [a:f] or [1:9:2]; a section header stands alone on its line",
+                f"{printable(pattern)}: {error}", mark=mark, help=printable(error.help)
             ) from None
         if pattern.strip().endswith(":") and port is None:
             raise InputError(
@@ -213,9 +215,12 @@ class _IniReader:
         declared = [name for name in self.builder.groups if name not in self.pending]
         for name, entry in self.pending.items():
             guess = nearest(name, declared)
+            advice = f'did you mean "{guess}"?' if guess else f"add a section [{name}]"
+            if name in self.builder.hosts:
+                advice = f'"{name}" is a host: put it into a group, and name that one here'
             where = f"[{name}:vars]" if entry.only_vars else f"[{entry.parents[-1].name}:children]"
             raise InputError(
                 f'{where} names the group "{printable(name)}", which is declared nowhere',
                 mark=entry.mark,
-                help=f'did you mean "{guess}"?' if guess else f"add a section [{name}]",
+                help=printable(advice),
             )

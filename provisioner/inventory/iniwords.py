@@ -74,7 +74,9 @@ def _shell_words(line: str, mark: Mark) -> Iterator[tuple[str, int]]:
             raise InputError(
                 f"the line cannot be split into words: {str(error).lower()}",
                 mark=Mark(mark.file, mark.line, mark.column + start),
-                help='close the quote, or write "..." around a value with a quote in it',
+                help='write \\\\ for a backslash, or "..." around the value'
+                if "escaped" in str(error)
+                else 'close the quote, or write "..." around a value with a quote in it',
             ) from None
         if word is None:
             return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import nearest, printable
 from provisioner.errors import InputError
-from provisioner.inventory.addresses import expand
+from provisioner.inventory.addresses import RangeError, expand
 from provisioner.marks import Map, Mark
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def _hosts(group: GroupDraft, section: Map, builder: Builder) -> None:
             )
         try:
             names, port = expand(pattern)
-        except ValueError as error:
+        except RangeError as error:
             raise InputError(
-                f"{printable(pattern)}: {error}", mark=mark, help="[1:9], [01:20], [a:f] or [1:9:2]"
+                f"{printable(pattern)}: {error}", mark=mark, help=printable(error.help)
             ) from None
         if variables and not isinstance(variables, Map):
             raise InputError(

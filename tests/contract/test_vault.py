@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -178,3 +179,49 @@ def test_the_inventory_command_shows_no_secret(
     without = CliRunner().invoke(cli, ["inventory", "-i", "hosts", "--list"])
     assert without.exit_code == 0
     assert "encrypted as a whole" in without.stderr
+
+
+def _in_a_terminal(folder: Path, answers: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Exit code and everything on the terminal; each question is answered once it is asked."""
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(folder)
+        os.execv(sys.executable, [sys.executable, "-m", "provisioner", *arguments])  # noqa: S606
+    seen = b""
+    waiting = dict(answers)
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # Linux' way to say that the other side is closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+        for question in [each for each in waiting if each.encode() in seen]:
+            os.write(terminal, waiting.pop(question).encode() + b"\n")
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), seen.decode()
+
+
+def test_passwords_are_asked_for_where_they_are_needed(folder: Path, tmp_path: Path) -> None:
+    _inventory(folder, tmp_path, None)
+    show = ["inventory", "-i", "hosts", "--host"]
+    code, shown = _in_a_terminal(
+        tmp_path, {"Vault password: ": "correct horse"}, *show, "mx1", "--ask-vault-pass"
+    )
+    assert code == 0, shown
+    assert '"sealed_port": "***"' in shown
+    assert "correct horse" not in shown
+    code, shown = _in_a_terminal(
+        tmp_path, {"Vault password (prod): ": "another one"}, *show, "old", "--vault-id=prod@prompt"
+    )
+    assert "Vault password (prod): " in shown
+    assert "another one" not in shown
+    # What that file holds is no mapping of variables; it was opened all the same.
+    assert (code, "a file of variables is a mapping" in shown) == (3, True)
+    code, shown = _in_a_terminal(
+        tmp_path, {"Vault password: ": "wrong"}, *show, "mx1", "--ask-vault-pass"
+    )
+    assert code == 3
+    assert "no vault password given opens this" in shown
+    assert "group_vars/mx/vault.yml" in shown

@@ -363,3 +363,19 @@ def test_lists_without_a_relay_guard_are_refused(tmp_path: Path, role: str) -> N
     assert states(tmp_path, variables + own, "postfix", role)["mx1"].resources
     soft = own.replace("reject_unauth", "warn_if_reject reject_unauth")
     assert refusal(tmp_path, variables + soft, "postfix", role)
+
+
+def test_one_mistake_of_500_hosts_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "hosts").write_text("[mx]\nmx[001:500]\n")
+    (tmp_path / "group_vars" / "mx.yml").write_text("postfix: {paramters: {}}\n")
+    inventory = load_inventory([str(tmp_path)], beside=tmp_path)
+    hosts = list(inventory.hosts.values())
+    assert len(hosts) == 500
+    assigned = {host.name: [RoleRef("postfix", SITE)] for host in hosts}
+    with pytest.raises(InputError) as refused:
+        desired_states(hosts, assigned, RoleLibrary(tmp_path / "roles"), {"id": "x"})
+    (found,) = refused.value.diagnostics()
+    assert place(found) == "mx.yml:1:11"
+    assert "500 hosts" in found.message
+    assert len(found.message) < 200
