@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def inventory(
 
     vault = vault_from(vault_password_files, vault_ids, ask=ask_vault_pass)
     loaded, site = _load(sources, site_file, vault)
+    gc.freeze()  # it is printed, and that is all: no need to look through it for garbage
     _warn(loaded.warnings)
     if host_name is not None:
         host = _one_host(loaded, host_name)
