@@ -141,14 +141,21 @@ class Builder:
         put(target, key, value, mark, key_mark)
 
     def set_variables(self, host: str, variables: Map) -> None:
-        """Set all inline variables of one line about `host`; as `set_variable`, but quicker."""
+        """Set all inline variables of one line about `host`; as `set_variable`, but quicker.
+
+        `variables` are given away: nobody else may hold them.
+        """
         if host in self.groups or not all(map(str.isidentifier, variables)):
             for key, value in variables.items():
                 self.set_variable(
                     host, key, value, variables.marks.get(key), variables.key_marks.get(key)
                 )
             return
-        overlay(self.hosts[host].vars, variables)
+        draft = self.hosts[host]
+        if draft.vars:
+            overlay(draft.vars, variables)
+        else:
+            draft.vars = variables
 
     def finish(self) -> None:
         """Apply the rules for the whole. Raises InputError: `all` inside another group."""

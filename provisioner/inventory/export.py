@@ -69,23 +69,19 @@ def host_variables(host: Host) -> dict[str, Any]:
 
 def _variables(host: Host, *, marked: bool) -> dict[str, Any]:
     """`marked`: with Ansible's mark on text that is no template, as only `--list` has it."""
-    sealed = _sealed(host)
+    values: dict[Any, Any] = {}
+    sealed: set[Any] = set()
+    for layer in host.layers:
+        values.update(layer)
+        if isinstance(layer, SealedMap):
+            sealed |= layer.keys()
+        elif sealed:
+            sealed -= layer.keys()
     return {
         json_key(key): MASK if key in sealed else plain(value, marked=marked)
-        for key, value in host.vars.items()
+        for key, value in values.items()
         if key not in _INTERNAL
     }
-
-
-def _sealed(host: Host) -> set[str]:
-    """The variables whose values come out of encrypted files, which are not shown."""
-    names: set[str] = set()
-    for layer in host.layers:
-        if isinstance(layer, SealedMap):
-            names |= layer.keys()
-        elif names:
-            names -= layer.keys()
-    return names
 
 
 def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:

@@ -146,7 +146,8 @@ class _IniReader:
         for name in names:
             self.builder.add_host(name, self.group, mark, port)
             if variables:
-                self.builder.set_variables(name, variables)
+                own = variables if len(names) == 1 else _copy(variables)
+                self.builder.set_variables(name, own)
 
     def _expand(self, pattern: str, mark: Mark) -> tuple[list[str], int | None]:
         try:
@@ -224,3 +225,12 @@ class _IniReader:
                 mark=entry.mark,
                 help=printable(advice),
             )
+
+
+def _copy(variables: Map) -> Map:
+    return Map(
+        variables,
+        mark=variables.mark,
+        marks=variables.marks,
+        key_marks=variables.key_marks,
+    )

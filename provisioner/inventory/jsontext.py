@@ -25,8 +25,9 @@ def pretty(value: Any, begin: str = "\n") -> str:
     inside = begin + _INDENT
     if kind is dict and value:
         items = [
-            f"{inside}{encode_basestring(key)}: {pretty(value[key], inside)}"
-            for key in sorted(value)
+            f"{inside}{encode_basestring(key)}: "
+            f"{encode_basestring(item) if type(item) is str else pretty(item, inside)}"
+            for key, item in sorted(value.items())
         ]
         return f"{{{','.join(items)}{begin}}}"
     if kind is list and value:
