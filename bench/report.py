@@ -87,7 +87,9 @@ def tables(sizes: Sequence[Size], release: str) -> str:
     count = " and ".join(f"{size.rounds} with {size.hosts} hosts" for size in sizes)
     lines += [
         f"{release} hosts and controller shared {os.cpu_count()} processors. Medians of the rounds "
-        f"({count}; slow tools: one), ranges in brackets; costs of one more round, per host.",
+        f"({count}; Ansible: one), ranges in brackets. "
+        "Processor and memory are the controller's; connections, execs and bytes are those of one "
+        "more round, per host, with the headers of all protocols.",
         "",
     ]
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from report import DOCS, Size, write
-from rounds import Rounds
+from rounds import BrokenError, Rounds
 from tools import PACKAGES, Tool, Toolbox, install
 
 from provisioner.errors import ProvisionerError
@@ -109,3 +109,5 @@ if __name__ == "__main__":
     except ProvisionerError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except BrokenError as error:
+        sys.exit(f"bench: {error}")

@@ -33,8 +33,8 @@ WORKS = ("dry run", "first apply", "no change")
 
 @dataclass(frozen=True)
 class Tool:
-    """`commands` by work; `statuses` by which each may end where it is not 0. A `slow` tool is
-    measured once a round, and by default only where there are few hosts."""
+    """`commands` by work; `statuses` by which each ends where it is not 0. A `slow` tool does each
+    work once, and by default only where there are few hosts."""
 
     name: str
     title: str
