@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +89,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    # Ended from outside, it takes its hosts down, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wanted = {"provisioner"} | set(options.peers or NAMES)
     venvs = {"ansible" if name in ("mitogen", "ansible-tuned") else name for name in wanted}
     install([name for name in PACKAGES if name in venvs])
