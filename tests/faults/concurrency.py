@@ -84,9 +84,9 @@ class Meetings:
         """It is told who holds the host, and ends with 7."""
         with self.held_at("rename_all") as first:
             second = self.rig.run("apply", "-y", "--prune")
-            need(second.code == 7, f"exit {second.code}, not 7: {second.said}")
-            need("locked" in second.said, second.said)
-        need(first.code == 0, first.said)
+            need(second.code == 7, f"exit {second.code}, not 7: {second.err}")
+            need("locked" in second.err, second.err)
+        need(first.code == 0, first.err)
 
     def both_at_once(self) -> None:
         """Of two that start together one does it; the other finds nothing left to do, or is
@@ -95,7 +95,7 @@ class Meetings:
         both = [self.rig.site.start("apply", "-y", "--prune") for _ in range(2)]
         done = [finish(each) for each in both]
         codes = sorted(each.code for each in done)
-        said = "\n".join(each.said for each in done)
+        said = "\n".join(each.err for each in done)
         need(codes in ([0, 0], [0, 7]), f"{codes}: {said}")
 
     # -- an administrator ----------------------------------------------------------------
@@ -103,23 +103,29 @@ class Meetings:
     def edit_between_plan_and_apply(self) -> None:
         rig = self.rig
         self.rig.turn()
-        need(rig.run("plan", "--prune", "-o", "saved.plan").code == 2, "nothing was planned")
+        need(
+            rig.run("plan", "--prune", "-o", "saved.plan").code == 2,
+            "nothing was planned",
+        )
         rig.sh(_APPEND)
         before = rig.state()
         done = finish(rig.site.start("apply", "-y", "saved.plan"))
-        need(done.code == 7, f"exit {done.code}, not 7: {done.said}")
-        need(rig.state() == before, f"something changed: {before.difference(rig.state())}")
+        need(done.code == 7, f"exit {done.code}, not 7: {done.err}")
+        need(
+            rig.state() == before,
+            f"something changed: {before.difference(rig.state())}",
+        )
         self._revert()
 
     def edit_before(self, call: str) -> None:
-        """The edit stands, and the run is stale."""
+        """The edit stands. The run is stale, or finds that what it staged does not fit (4)."""
         rig = self.rig
         with self.held_at(call) as done:
             rig.sh(_APPEND)
             edited = rig.sh("sha256sum /etc/postfix/main.cf")
         now = rig.sh("sha256sum /etc/postfix/main.cf")
-        need(now == edited, f"the edit is lost (exit {done.code}): {done.said}")
-        need(done.code == 7, f"exit {done.code}, not 7: {done.said}")
+        need(now == edited, f"the edit is lost (exit {done.code}): {done.err}")
+        need(done.code in (4, 7), f"exit {done.code}, not 7: {done.err}")
         self._revert()
 
     def replaced_before_the_rename(self) -> None:
@@ -128,8 +134,8 @@ class Meetings:
         with self.held_at("rename_all") as done:
             rig.sh(f"cd /etc/postfix && cp -p main.cf n && printf '{_EDIT}' >>n && mv n main.cf")
         need(rig.lab.exec(rig.host, _EDITED, check=False).returncode == 0,
-             f"the edit is lost (exit {done.code}): {done.said}")  # fmt: skip
-        need(done.code in (7, 8), f"exit {done.code}, not 7: {done.said}")
+             f"the edit is lost (exit {done.code}): {done.err}")  # fmt: skip
+        need(done.code in (7, 8), f"exit {done.code}, not 7: {done.err}")
         self._revert()
 
     def stopped_before_the_reload(self) -> None:
@@ -169,7 +175,7 @@ class Meetings:
             done = rig.run("apply", "-y", "--prune")
         finally:
             rig.sh("pkill -f lock-frontend", check=False)
-        need(done.code == 0, done.said)
+        need(done.code == 0, done.err)
 
     # -- broken before -------------------------------------------------------------------
 
@@ -187,8 +193,11 @@ class Meetings:
                "touch -d '1 hour ago' /etc/postfix/main.cf; postfix reload")  # fmt: skip
         self.rig.turn()
         done = rig.run("apply", "-y", "--prune")
-        need(done.code == 0, f"exit {done.code}: {done.said}")
-        need("reject_foo_bar" in rig.sh("postconf -h smtpd_etrn_restrictions"), "it is gone")
+        need(done.code == 0, f"exit {done.code}: {done.err}")
+        need(
+            "reject_foo_bar" in rig.sh("postconf -h smtpd_etrn_restrictions"),
+            "it is gone",
+        )
         rig.sh("sed -i '/reject_foo_bar/d' /etc/postfix/main.cf;"
                "touch -d '1 hour ago' /etc/postfix/main.cf; postfix reload")  # fmt: skip
 
@@ -202,7 +211,7 @@ class Meetings:
         wanted["postfix"]["parameters"]["smtpd_client_restrictions"] = "reject_bar_foo"
         rig.site.say(wanted, ["postfix"])
         done = rig.run("apply", "-y", "--prune")
-        need(done.code == 4, f"exit {done.code}: {done.said}")
+        need(done.code == 4, f"exit {done.code}: {done.err}")
         need(rig.state() == before, f"changed: {before.difference(rig.state())}")
         rig.want(rig.version)
         rig.sh("sed -i '/reject_foo_bar/d' /etc/postfix/main.cf;"
@@ -228,24 +237,22 @@ class Meetings:
 
 class _Held:
     """An apply of another version that stands still at a call for the time of a `with` block;
-    afterwards it has ended, with `code` and `said`."""
+    afterwards it has ended, with `code` and `err`."""
 
     def __init__(self, matrix: Matrix, call: str) -> None:
         self.rig, self.matrix, self.call = matrix.rig, matrix, call
-        self.code, self.said = -1, ""
+        self.code, self.err = -1, ""
 
     def __enter__(self) -> _Held:
-        trace = self.matrix.boundaries("reload")
         self.matrix.begin("reload")
-        self.rig.set_stage()
-        self._process = self.matrix.start(trace.index(f"{self.call}") + 1)
+        self._process = self.matrix.start(self.call)
         self.matrix.wait_until_held(self._process)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.rig.release()
         done = finish(self._process)
-        self.code, self.said = done.code, done.said
+        self.code, self.err = done.code, done.err
 
 
 def _edit_before(call: str) -> Callable[[Meetings], None]:
@@ -259,6 +266,7 @@ MEETINGS: dict[str, Callable[[Meetings], None]] = {
     "main.cf edited while it is staged": _edit_before("stage_end"),
     "main.cf edited before the rehearsal": _edit_before("rehearse"),
     "main.cf edited before its backup": _edit_before("backup"),
+    "main.cf edited before the guard is armed": _edit_before("arm_guard"),
     "main.cf edited right before the renames": _edit_before("rename_all"),
     "main.cf replaced right before the renames": Meetings.replaced_before_the_rename,
     "Postfix stopped by hand before its reload": Meetings.stopped_before_the_reload,

@@ -170,6 +170,7 @@ class Corpus:
             before = self.healthy or self._recover()
             if entry.prepare:
                 rig.sh(entry.prepare)
+                before = rig.state()
             rig.site.say(entry.wanted(), ["postfix", *entry.roles])
             with Probe(rig.lab, rig.host) as probe:
                 done = rig.run("apply", "-y", "--prune", "--json")

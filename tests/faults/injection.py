@@ -36,7 +36,7 @@ class Fault:
     def prepare(self, rig: Rig) -> None:
         """Nothing to prepare."""
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         raise NotImplementedError
 
     def heal(self, rig: Rig) -> None:
@@ -47,15 +47,16 @@ class Controller(Fault):
     name = "controller"
     says = "kill -9 of the controller"
 
-    def strike(self, rig: Rig, controller: Process) -> None:
-        os.killpg(controller.pid, signal.SIGKILL)
+    def strike(self, rig: Rig, controller: Process | None) -> None:
+        if controller:
+            os.killpg(controller.pid, signal.SIGKILL)
 
 
 class Shell(Fault):
     name = "shell"
     says = "kill -9 of the shell on the host"
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.sh(f"kill -9 $(cat {REACHED})")
 
 
@@ -63,7 +64,7 @@ class Group(Fault):
     name = "group"
     says = "kill -9 of that shell and all that it started"
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.sh(f"pkill -9 -s $(ps -o sid= -p $(cat {REACHED}))")
 
 
@@ -72,7 +73,7 @@ class Cut(Fault):
     says = "the host's network cable is pulled"
     silence = SILENCE
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.lab.cut(rig.host)
 
     def heal(self, rig: Rig) -> None:
@@ -112,7 +113,7 @@ class Full(_OwnDisk):
     name = "full"
     says = "the disk below /etc/postfix is full"
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.sh(f"cat /dev/zero >{self.directory}/filler 2>/dev/null; true")
 
     def mend(self, rig: Rig) -> None:
@@ -129,7 +130,7 @@ class ReadOnly(_OwnDisk):
     name = "read-only"
     says = "the file system of /etc/postfix turns read-only"
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.sh(f"mount -o remount,ro {self.directory} || mount -o remount,bind,ro {self.directory}")
 
     def mend(self, rig: Rig) -> None:
@@ -141,7 +142,7 @@ class Power(Fault):
     says = "power cut, and boot"
     silence = SILENCE
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         rig.lab.kill(rig.host)
         rig.lab.start(rig.host)
 
@@ -151,7 +152,7 @@ class Reboot(Fault):
     says = "the host is rebooted in order while the run goes on"
     silence = SILENCE
 
-    def strike(self, rig: Rig, controller: Process) -> None:
+    def strike(self, rig: Rig, controller: Process | None) -> None:
         self._booting = threading.Thread(target=rig.lab.reboot, args=(rig.host,))
         self._booting.start()
         time.sleep(0.2)
@@ -162,5 +163,15 @@ class Reboot(Fault):
 
 FAULTS: dict[str, Callable[[], Fault]] = {
     kind.name: kind
-    for kind in (Controller, Shell, Group, Cut, Full, FullState, ReadOnly, Power, Reboot)
+    for kind in (
+        Controller,
+        Shell,
+        Group,
+        Cut,
+        Full,
+        FullState,
+        ReadOnly,
+        Power,
+        Reboot,
+    )
 }

@@ -90,6 +90,7 @@ class Load:
                 self._message(token)
             except (OSError, smtplib.SMTPException) as error:
                 self.turned_away.append(f"{type(error).__name__}: {error}")
+                self._stop.wait(0.1)
             self._stop.wait(0.02)
 
     def _message(self, token: str) -> None:
@@ -103,7 +104,10 @@ class Load:
             now = time.monotonic()
             self.greeted.append((now, now - started))
             smtp.ehlo("mail.good.example")
-            for reply in (smtp.mail("load@good.example"), smtp.rcpt(f"alice@{rig.host.fqdn}")):
+            for reply in (
+                smtp.mail("load@good.example"),
+                smtp.rcpt(f"alice@{rig.host.fqdn}"),
+            ):
                 if reply[0] >= 300:
                     raise smtplib.SMTPResponseException(*reply)
             reply = smtp.data(f"From: load@good.example\r\nSubject: {token}\r\n\r\n{token}\r\n")
@@ -155,8 +159,14 @@ class Loads:
                     self._change(name)
                     found.changes += name != "nothing"
                 time.sleep(1)
-            found.accepted, found.turned_away = len(load.accepted), len(load.turned_away)
-            found.p50, found.p99 = round(load.waited(0.5), 4), round(load.waited(0.99), 4)
+            found.accepted, found.turned_away = (
+                len(load.accepted),
+                len(load.turned_away),
+            )
+            found.p50, found.p99 = (
+                round(load.waited(0.5), 4),
+                round(load.waited(0.99), 4),
+            )
             found.gap = round(load.gap(), 3)
             lost = load.lost()
             found.lost = len(lost)
@@ -175,4 +185,4 @@ class Loads:
         self.rig.turn(restart=name == "restart")
         done = self.rig.run("apply", "-y", "--prune")
         if done.code != 0:
-            raise Violation(done.said)
+            raise Violation(done.err)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller import REACHED, TRACE
+from controller import GUARD_TRACE, REACHED, TRACE
 from injection import FAULTS, _OwnDisk
 from rig import Rig, State, Violation
 from support import finish
@@ -19,9 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from injection import Fault
+    from support import Done
 
 #: What an apply is about. `undone`: reloading fails, so the host goes all the way back.
-SCENARIOS = ("reload", "restart", "undone")
+#: `guarded`: its shell is killed between rename and activation, and the fault comes while the
+#: guard undoes that.
+SCENARIOS = ("reload", "restart", "undone", "guarded")
+
+#: What can happen to a guard: nobody is connected any more.
+_TO_GUARDS = ("shell", "full", "full-state", "read-only", "power", "reboot")
+
+#: Seconds in which a change must be confirmed.
+_WINDOW = "15"
 
 #: Makes `postfix reload` fail after it took the new configuration down.
 _SABOTAGE = (
@@ -81,13 +89,18 @@ def draw(seed: int, runs: int, releases: Sequence[str], faults: Sequence[str]) -
     chance = random.Random(seed)  # noqa: S311 - no secret
     cases: list[Case] = []
     for turn in range(-(-runs // len(faults))):
-        row = [
-            (SCENARIOS[(number + turn) % len(SCENARIOS)], fault)
-            for number, fault in enumerate(faults)
-        ]
+        row = []
+        for number, fault in enumerate(faults):
+            fitting = SCENARIOS if fault in _TO_GUARDS else SCENARIOS[:3]
+            row.append((fitting[(number + turn) % len(fitting)], fault))
         chance.shuffle(row)
         cases += [
-            Case(chance.choice(releases), scenario, fault, round(chance.random() * 0.999, 3))
+            Case(
+                chance.choice(releases),
+                scenario,
+                fault,
+                round(chance.random() * 0.999, 3),
+            )
             for scenario, fault in row
         ]
     return cases[:runs]
@@ -99,24 +112,41 @@ class Matrix:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.traces: dict[str, list[str]] = {}
+        self.held_at = ""
 
     # -- boundaries ----------------------------------------------------------------------
 
     def boundaries(self, scenario: str) -> list[str]:
-        """What an apply of that scenario passes through, in order: found by one that nothing
-        disturbs."""
+        """What an apply of that scenario (`guarded`: its guard) passes through, in order: found
+        by one that nothing else disturbs."""
         if scenario not in self.traces:
             rig = self.rig
-            self.begin(scenario)
-            rig.set_stage()
-            self._sabotage(scenario)
-            finish(self.start(0), 4 if scenario == "undone" else 0)
-            self._restore()
+            if scenario == "guarded":
+                self._cut_short(0)
+                rig.release()
+            else:
+                # The first time is another: copies are made of what was there before.
+                self.begin(scenario)
+                rig.settle(rig.version)
+                self.begin(scenario)
+                self._sabotage(scenario)
+                finish(self.start(0), 4 if scenario == "undone" else 0)
+                self._restore()
             rig.wait_until_settled()
-            self.traces[scenario] = rig.sh(f"cat {TRACE}").splitlines()
+            trace = GUARD_TRACE if scenario == "guarded" else TRACE
+            self.traces[scenario] = rig.sh(f"cat {trace}").splitlines()
             rig.apply()
             rig.learn()
         return self.traces[scenario]
+
+    def _cut_short(self, guard: int) -> None:
+        """An apply whose shell dies right after the renames; its guard undoes that, and stands
+        still at a boundary."""
+        self.begin("guarded")
+        controller = self.start("swapped", guard=guard)
+        self.wait_until_held(controller)
+        self.rig.sh(f"pid=$(cat {REACHED}); rm {REACHED}; pkill -9 -s $(ps -o sid= -p $pid)")
+        finish(controller)
 
     def begin(self, scenario: str) -> State:
         """Stand at the first version and want the one that the scenario is about; returns the
@@ -125,13 +155,15 @@ class Matrix:
         if not rig.version:
             rig.renew()
         if rig.version != "first":
-            rig.settle("first")
+            rig.go("first")
         rig.want("third" if scenario == "restart" else "other")
+        rig.set_stage()
         return rig.known["first"]
 
-    def start(self, hold: int, silence: int = 120) -> subprocess.Popen[str]:
-        program = [_CONTROLLER, str(hold), str(silence)]
-        return self.rig.site.start("apply", "-y", "--prune", program=program)
+    def start(self, hold: int | str, silence: int = 120, guard: int = 0) -> subprocess.Popen[str]:
+        program = [_CONTROLLER, str(hold), str(guard), str(silence)]
+        arguments = ("-y", "--prune", "--confirm-within", _WINDOW)
+        return self.rig.site.start("apply", *arguments, program=program)
 
     def _sabotage(self, scenario: str) -> None:
         if scenario == "undone":
@@ -150,33 +182,36 @@ class Matrix:
             trace = self.boundaries(case.scenario)
             number = int(case.place) if case.place >= 1 else int(case.place * len(trace)) + 1
             result.case = str(Case(case.release, case.scenario, case.fault, number))
-            result.boundary = label(trace, number)
+            self.held_at = ""
             result.ended = self._strike(case.scenario, FAULTS[case.fault](), number)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this case
             result.said = f"{type(error).__name__}: {error}"[:3000]
             self.rig.version = ""
+        result.boundary = self.held_at
         result.seconds = round(time.monotonic() - started, 1)
         return result
 
     def _strike(self, scenario: str, fault: Fault, number: int) -> str:
         rig = self.rig
-        old, new = self.begin(scenario), rig.known.get(rig.version)
+        old = self.begin(scenario)
+        allowed = [old]
+        if scenario in ("reload", "restart") and rig.version in rig.known:
+            allowed.append(rig.known[rig.version])
         fault.prepare(rig)
-        rig.set_stage()
-        self._sabotage(scenario)
-        controller = self.start(number, fault.silence)
-        try:
-            self.wait_until_held(controller)
-            fault.strike(rig, controller)
-        finally:
-            rig.release()
-        done = finish(controller)
+        if scenario == "guarded":
+            done = self._strike_guard(fault, number)
+        else:
+            done = self._strike_apply(scenario, fault, number)
         fault.heal(rig)
         rig.wait_until_settled()
-        allowed = (old,) if scenario == "undone" or not new else (old, new)
-        ended = ("old", "new")[rig.check_whole(*allowed)]
-        self._check_words(done.code, done.err, ended)
-        rig.take_mail()
+        # A guard that was killed, too, or found no disk to write to, leaves it to the next run.
+        if scenario == "guarded" and fault.name not in ("power", "reboot"):
+            ended = "old"
+        else:
+            ended = ("old", "new")[rig.check_whole(*allowed)]
+            rig.take_mail()
+        if done:
+            self._check_words(done.code, done.err, ended)
         self._restore()
         rig.apply()
         rig.wait_until_settled()
@@ -188,14 +223,34 @@ class Matrix:
             raise Violation(f"left over: {left}")
         return ended
 
-    def wait_until_held(self, controller: subprocess.Popen[str]) -> None:
+    def _strike_apply(self, scenario: str, fault: Fault, number: int) -> Done:
+        self._sabotage(scenario)
+        controller = self.start(number, fault.silence)
+        try:
+            self.wait_until_held(controller)
+            self.held_at = label(self.rig.sh(f"cat {TRACE}").splitlines())
+            fault.strike(self.rig, controller)
+        finally:
+            self.rig.release()
+        return finish(controller)
+
+    def _strike_guard(self, fault: Fault, number: int) -> None:
+        self._cut_short(number)
+        try:
+            self.wait_until_held()
+            self.held_at = label(self.rig.sh(f"cat {GUARD_TRACE}").splitlines(), "guard")
+            fault.strike(self.rig, None)
+        finally:
+            self.rig.release()
+
+    def wait_until_held(self, controller: subprocess.Popen[str] | None = None) -> None:
         end = time.monotonic() + 60
         while time.monotonic() < end:
             script = f"for n in 1 2 3 4 5; do [ -s {REACHED} ] && exit; sleep 0.1; done; exit 1"
             if self.rig.lab.exec(self.rig.host, script, check=False).returncode == 0:
                 return
-            if controller.poll() is not None:
-                raise Violation(f"the boundary was not reached: {finish(controller).said}")
+            if controller and controller.poll() is not None:
+                raise Violation(f"the boundary was not reached: {finish(controller).err}")
         raise Violation("the boundary was not reached within a minute")
 
     def _check_words(self, code: int, said: str, ended: str) -> None:
@@ -209,9 +264,8 @@ class Matrix:
                 raise Violation(f"the host is {ended}, but the controller said:\n{said}")
 
 
-def label(trace: Sequence[str], number: int) -> str:
-    """`call` or `call: command` of a boundary."""
-    upto = trace[:number]
-    call = next((each for each in reversed(upto) if each.startswith("call ")), "call start")[5:]
-    last = upto[-1] if upto else ""
-    return call if last.startswith("call ") else f"{call}: {re.sub('[^a-z-]', '', last)}"
+def label(trace: Sequence[str], start: str = "start") -> str:
+    """`call` or `call: command` of the boundary that was reached last."""
+    calls = [each for each in trace if each.startswith("call ")]
+    call = calls[-1].removeprefix("call ") if calls else start
+    return call if trace[-1].startswith("call ") else f"{call}: {trace[-1]}"

@@ -21,20 +21,23 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 #: The calls of an apply, in the order of the page: (words of a row, calls that it sums up).
 PHASES = (
-    ("lock", "start begin recover"),
-    ("preconditions", "expect space"),
-    ("stage", "make_directory keep stage_begin stage_attributes stage_take stage_keep stage_rest "
-     "stage_kept_copy attributes_of_staged stage_end receive sync_staged"),
+    ("lock and recovery", "start begin open_transaction"),
+    ("preconditions", "expect"),
+    ("stage", "make_directory stage_begin stage_attributes stage_take stage_keep stage_rest "
+     "stage_kept_copy attributes_of_staged stage_end receive sync_staged touches"),
     ("compile", "stage_compile"),
-    ("validate, rehearse", "rehearse_file rehearse_gone rehearse_backends rehearse validate"),
+    ("rehearse", "rehearse_file rehearse_gone rehearse_backends rehearse validate"),
     ("health before", "health_before"),
-    ("back up", "backup backup_attributes mark_pending prepared"),
-    ("arm the guard", "arm guard begin_swap"),
-    ("rename", "swap swap_compiled remove attributes sync_directories make_queue control"),
+    ("back up", "backup backup_attributes backup_unit rename_list will_rename will_compile "
+     "will_remove prepared"),
+    ("arm the guard", "arm_guard"),
+    ("rename", "rename_all attributes make_queue control swapped"),
     ("reload or restart", "activate"),
-    ("health after (and undo)", "health_endpoint health_after"),
+    ("sync", "sync_directories"),
+    ("health after", "health_endpoint health_after"),
     ("finish", "remember_compiled finish"),
-    ("confirm", "confirm commit disarm"),
+    ("confirm", "confirm"),
+    ("the guard's undo", "guard"),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controller import FOLDER
+from controller import FOLDER, GUARD_TRACE, HELD, TRACE
 from support import Done, Site, finish
 
 if TYPE_CHECKING:
@@ -44,8 +44,11 @@ done
 _LEFT = """
 find / -xdev \\( -path /proc -o -path /sys \\) -prune -o \\( -name '*.provisioner-*' \
   -o -path '/var/lib/provisioner/*.new' \\) -print 2>/dev/null
-for name in open pending manifest.next proof; do
-  [ ! -e "/var/lib/provisioner/$name" ] || echo "/var/lib/provisioner/$name"
+for name in /var/lib/provisioner/open /var/lib/provisioner/proof \\
+  /var/lib/provisioner/txn/*/staged /var/lib/provisioner/txn/*/undo \\
+  /var/lib/provisioner/txn/*/renames.* /var/lib/provisioner/txn/*/guard* \\
+  /etc/systemd/system/provisioner* /etc/systemd/system/*.wants/provisioner*; do
+  [ ! -e "$name" ] && [ ! -L "$name" ] || echo "$name"
 done
 grep -l /var/lib/provisioner/ /proc/[0-9]*/mountinfo 2>/dev/null
 flock -n /var/lib/provisioner/lock true || echo 'the lock is held'
@@ -86,7 +89,10 @@ def policy(version: str) -> dict[str, Any]:
             "entries": {f"{version}.example": "OK"},
             "mode": ("0644", "0640", "0600")[number],
         },
-        "/etc/postfix/header_checks": {"type": "regexp", "text": f"/^{version}:/ WARN\n"},
+        "/etc/postfix/header_checks": {
+            "type": "regexp",
+            "text": f"/^{version}:/ WARN\n",
+        },
         "/etc/postfix/big": {"entries": many},
         f"/etc/postfix/only_{version}": {"entries": {"a.example": "OK"}},
     }
@@ -143,14 +149,22 @@ class Rig:
             self.settle("first")
         self.want("other" if self.version == "first" else "first")
 
+    def go(self, version: str) -> None:
+        """Be a version that is known already."""
+        self.want(version)
+        done = self.run("apply", "-y", "--prune")
+        if done.code != 0:
+            raise Violation(f"an apply ends with {done.code}\n{done.err}")
+        self.learn()
+
     def apply(self) -> None:
         """Apply what is wanted; afterwards a plan is empty."""
         done = self.run("apply", "-y", "--prune")
         if done.code != 0:
-            raise Violation(f"the next apply ends with {done.code}\n{done.said}")
+            raise Violation(f"the next apply ends with {done.code}\n{done.err}")
         done = self.run("plan", "--prune")
         if done.code != 0:
-            raise Violation(f"the plan after it is not empty\n{done.said}")
+            raise Violation(f"the plan after it is not empty\n{done.err}")
 
     def run(self, verb: str, *arguments: str) -> Done:
         return finish(self.site.start(verb, *arguments))
@@ -217,11 +231,11 @@ class Rig:
     # -- the stage for faults ------------------------------------------------------------
 
     def set_stage(self) -> None:
-        self.sh(f"rm -rf {FOLDER}; mkdir -p {FOLDER}; touch {FOLDER}/held {FOLDER}/trace")
+        self.sh(f"rm -rf {FOLDER}; mkdir {FOLDER}; touch {HELD} {TRACE} {GUARD_TRACE}")
 
     def release(self) -> None:
         with contextlib.suppress(Exception):
-            self.sh(f"rm -f {FOLDER}/held")
+            self.sh(f"rm -f {HELD}")
 
     def renew(self) -> None:
         """As new, at the first version."""
