@@ -138,7 +138,7 @@ stage_kept_copy() {
 # stage_end DIGEST: what was staged is what was planned, byte for byte.
 stage_end() {
   [ "$(digest "$staged")" = "$1" ] ||
-    stop failed "the new $subject did not arrive whole (connection lost?)"
+    stop failed "the new $subject did not arrive whole (connection lost, or the old one edited?)"
   # Postfix programs wait for a main.cf that is younger than two seconds.
   touch -d "@$(($(date +%s) - 10))" -- "$staged"
 }

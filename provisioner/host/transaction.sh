@@ -16,7 +16,8 @@ journal() {
 open_transaction() {
   HERE=$STATE/txn/$RUN LEVEL=$1 UNIT=$2 QUEUE=$3 WINDOW=$4
   mkdir -p -- "$STATE/txn" && mkdir -- "$HERE" && printf '%s\n' "$OWNER" "$@" >"$HERE/about" &&
-    printf '%s\n' $$ >"$HERE/shell" && journal BEGUN &&
+    printf '%s\n' $$ >"$HERE/shell" &&
+    { [ ! -f "$STATE/left" ] || mv -f -- "$STATE/left" "$HERE/staged"; } && journal BEGUN &&
     ln -sn -- "txn/$RUN" "$OPEN" && persist "$HERE/about" "$HERE/" "$STATE/" || no_room
 }
 
@@ -44,11 +45,13 @@ forget_transaction() {
   rm -rf -- "$HERE"
 }
 
-# discard: only names that we gave are ever removed.
+# discard: only names that we gave are ever removed. What cannot be removed (the file system
+# turned read-only) goes with the next transaction.
 discard() {
   [ ! -f "$HERE/staged" ] || while IFS= read -r path; do
     case ${path##*/} in
-      .*.provisioner-*) rm -f -- "$path" "$path".* ;;
+      .*.provisioner-*)
+        rm -f -- "$path" "$path".* 2>/dev/null || printf '%s\n' "$path" >>"$STATE/left" ;;
     esac
   done <"$HERE/staged"
   rm -f -- "$STATE"/*.new

@@ -145,6 +145,20 @@ def test_main_cf_is_aged(box: Sandbox) -> None:
     assert int(age) >= 2
 
 
+def test_what_could_not_be_removed_goes_with_the_next_run(box: Sandbox) -> None:
+    """The file system turned read-only before the backups were removed."""
+    owner = fresh_owner()
+    found = plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "yes")))
+    session.apply(box.connection(), found, owner)
+    etc = '"$1/etc/postfix"'
+    box.before_chroot = f"mount --bind {etc} {etc} && mount -o remount,bind,ro {etc}"
+    confirm(box, owner)
+    assert leftovers(box)
+    box.before_chroot = ""
+    apply(box, plan(box, desired(Parameter(ORIGIN, "disable_vrfy_command", "no"))))
+    assert leftovers(box) == []
+
+
 def test_pruning_puts_everything_back(any_box: Sandbox) -> None:
     any_box.write("/etc/empty", b"not empty\xff\n", 0o640)
     before = any_box.sh("cat /etc/empty; postconf -n; postconf -M")
