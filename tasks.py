@@ -141,6 +141,19 @@ def latency(c: Context, hosts: int = 20, delay: int = 50) -> None:
     c.run(f"{PYTHON} bench/latency.py --hosts {hosts} --delay {delay}", pty=False)
 
 
+@task(
+    help={
+        "minutes": "how long, all targets together",
+        "only": "targets, as in --only 'probed main_text'",
+        "seed": "where to begin; 0 is anywhere",
+    }
+)
+def fuzz(c: Context, minutes: float = 5.0, only: str = "", seed: int = 0) -> None:
+    """Fuzz every reader of what hosts and people write; with atheris, led by coverage."""
+    options = f"--seconds {minutes * 60:g} --seed {seed}"
+    c.run(f"{PYTHON} tests/fuzz/fuzzing.py {options} {only}", pty=False)
+
+
 @task(help={"check": "only say whether the generated pages are up to date"})
 def docs(c: Context, check: bool = False) -> None:
     """Generate the reference pages of roles and commands."""

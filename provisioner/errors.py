@@ -97,7 +97,10 @@ class HostError(ProvisionerError):
     exit_code = ExitCode.HOST_FAILED
 
     def __init__(self, host: str, step: str, message: str, *, help: str = "") -> None:  # noqa: A002
-        super().__init__(printable(masked(message)), help=masked(help))
+        # Imported late: `--help` loads next to nothing.
+        from provisioner.postfix.sensitive import mask_text
+
+        super().__init__(printable(mask_text(masked(message))), help=masked(help))
         self.host = host
         self.step = step
 

@@ -23,6 +23,7 @@ from provisioner.fleet.events import (
     RunStarted,
 )
 from provisioner.fleet.outcome import Outcome, status_of
+from provisioner.postfix.sensitive import mask_text
 from provisioner.transport.base import Connection, Counters, Target, Transport
 
 
@@ -100,7 +101,9 @@ class HostJob:
         if len(words) > 1 and words[0] == "step":
             self.step(printable(brief(" ".join(words[1:3]))))
         elif len(words) > 1 and words[0] == "note":
-            self._listener(HostNote(self.target.name, printable(brief(" ".join(words[1:])))))
+            self._listener(
+                HostNote(self.target.name, printable(brief(mask_text(" ".join(words[1:])))))
+            )
 
 
 Work = Callable[[HostJob], Outcome]

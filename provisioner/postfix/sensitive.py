@@ -28,10 +28,19 @@ _ZONE_KEY = re.compile(
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
 
+# A setting in running text, as Postfix quotes it in its warnings.
+_SETTING = re.compile(
+    r"(?<![A-Za-z0-9_])([A-Za-z0-9_]{0,60}(?:password|passwd|bind_pw|secret|api_?key|token)"
+    r"[ \t]*=[ \t]*)[^\s$;,][^\s;,]*",
+    re.I,
+)
+
 
 def mask_text(text: str) -> str:
-    """Any text (table value, log line, command output) with zone keys and URL passwords hidden."""
-    return _URL_PASSWORD.sub(rf"\g<1>{MASK}", _ZONE_KEY.sub(MASK, text))
+    """Any text (table value, log line, command output) with zone keys, URL passwords and
+    settings that are secrets hidden."""
+    text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", _ZONE_KEY.sub(MASK, text))
+    return _SETTING.sub(rf"\g<1>{MASK}", text)
 
 
 def mask(name: str, value: str, hidden: Iterable[str] = ()) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import IO, TYPE_CHECKING
 
-from provisioner.diagnostics import Diagnostic, Severity, render
+from provisioner.diagnostics import Diagnostic, Severity, printable, render
 from provisioner.errors import ProvisionerError
 from provisioner.report.plantext import Line
 
@@ -49,6 +49,8 @@ def print_lines(lines: Iterable[Line]) -> None:
 
 def print_line(text: str, style: str | None = None, *, stderr: bool = False) -> None:
     """One line; where nothing can be fancy, without loading what makes it so."""
+    # Whatever of it a host or a file said: a terminal takes no orders from it.
+    text = "\n".join(map(printable, text.split("\n")))
     stream = sys.stderr if stderr else sys.stdout
     if is_fancy(stream):
         fancy_console(stream).print(text, style=style or None)

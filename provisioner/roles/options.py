@@ -14,6 +14,7 @@ from provisioner.diagnostics import Diagnostic, nearest
 from provisioner.inventory.values import OddNumber
 from provisioner.marks import Map, Mark, find_mark
 from provisioner.roles.interface import RoleOptions
+from provisioner.secrets import remember
 
 Model = TypeVar("Model", bound=RoleOptions)
 
@@ -27,6 +28,7 @@ def validate(model: type[Model], source: Any, label: str) -> tuple[Model | None,
             f"{label} must be a mapping of options, not {_kind(source)}", find_mark(source, ())
         )
         return None, [found]
+    _remember_secrets(model, source)
     try:
         options = model.model_validate(source)
         odd = list(_odd_numbers(source, (label,)))
@@ -172,6 +174,19 @@ def _keys_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
             current = field.annotation
         # otherwise `step` is a key of a mapping or an index: the type stays the same
     return sorted({name for each in _models(current) for name in written_fields(each)})
+
+
+def _remember_secrets(model: Any, source: Any) -> None:
+    """What stands where secrets belong is hidden from now on, in quoted source lines as well."""
+    if isinstance(source, Mapping):
+        fields = {name: f for each in _models(model) for name, f in written_fields(each).items()}
+        for key, value in source.items():
+            _remember_secrets(fields[key].annotation if key in fields else model, value)
+    elif isinstance(source, list):
+        for item in source:
+            _remember_secrets(model, item)
+    elif isinstance(source, str) and (model is SecretStr or SecretStr in get_args(model)):
+        remember(source)
 
 
 def _is_secret(model: type[BaseModel], path: Iterable[Any]) -> bool:
