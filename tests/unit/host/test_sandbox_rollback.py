@@ -12,6 +12,7 @@ from provisioner.errors import Conflict, Failed, HostError
 from provisioner.fleet import jobs, pool, undoing
 from provisioner.fleet.outcome import Outcome, Status
 from provisioner.fleet.pool import Logins, Work
+from provisioner.host import session
 from provisioner.host.transaction import Owner
 from provisioner.planning.planner import Desired
 from provisioner.postfix.tables import Entry
@@ -182,3 +183,46 @@ def test_the_history_tells_what_each_run_did(box: Sandbox) -> None:
     assert {each.path for each in only.touched} == {
         "/etc/postfix/maps", "/etc/postfix/maps/t", MAIN, "/etc/old", "/etc/new",
     }  # fmt: skip
+
+
+# ---- ending a run by hand ---------------------------------------------------------------
+
+
+def unconfirmed(box: Sandbox, *resources: Resource) -> Owner:
+    """A change that waits for its confirmation."""
+    wanted = Desired("mx1", resources, {"id": "here", "name": "here"})
+    owner = new_owner()
+    session.apply(box.connection(), session.plan(box.connection(), wanted), owner)
+    return owner
+
+
+def test_an_unlocked_run_is_undone_at_once(box: Sandbox) -> None:
+    before = state_of(box)
+    owner = unconfirmed(box, *first())
+    other = run(box, undoing.unlocking("20200101T000000Z-000000", new_owner()))
+    assert f"it is run {owner.run} that holds this host" in error_of(other).message
+    assert run(box, undoing.unlocking(owner.run, new_owner())).status is Status.CHANGED
+    assert state_of(box) == before
+    again = run(box, undoing.unlocking(owner.run, new_owner()))
+    assert "no run holds this host" in error_of(again).message
+
+
+def test_what_cannot_be_undone_is_left_as_it_stands_by_unlock(box: Sandbox) -> None:
+    owner = unconfirmed(box, *first())
+    box.sh("echo by hand >>/etc/new")
+    half = box.sh(f"cat {MAIN} /etc/new /etc/old /etc/postfix/maps/t")
+    stuck = run(box, undoing.recovering(new_owner()))
+    assert stuck.status is Status.LOCKED, "it still waits for its confirmation"
+    assert run(box, undoing.unlocking(owner.run, new_owner())).status is Status.CHANGED
+    assert box.sh(f"cat {MAIN} /etc/new /etc/old /etc/postfix/maps/t") == half
+    assert box.sh("find /etc -name '*.provisioner-*'") == b""
+    wanted = {"mx1": Desired("mx1", first(), {"id": "here", "name": "here"})}
+    planned = run(box, jobs.planning(wanted)).plan
+    assert planned is not None
+    assert {each.address for each in planned.changes} == {"file:/etc/new"}
+    apply(box, *first())
+    reading = undoing.History()
+    run(box, reading)
+    assert [each.state for each in reading.found["mx1"]] == ["ABANDONED", "COMMITTED"]
+    # What stood there before the run that was given up on is not forgotten.
+    assert b"as it was" in box.sh("cat /var/lib/provisioner/before/*")
