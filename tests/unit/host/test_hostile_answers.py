@@ -88,7 +88,7 @@ def test_no_answer_does_harm(name: str, verb: str) -> None:
 
 
 def contents(*members: bytes, names: str) -> bytes:
-    body = b"".join(gzip.compress(each) for each in members)
+    body = b"".join(gzip.compress(each, mtime=0) for each in members)
     return b"\n@@" + NONCE.encode() + b" contents " + names.encode() + b"\n" + body
 
 
