@@ -40,14 +40,17 @@ def test(
     """Unit, case, contract and lab tests; --all for the full release matrix."""
     pytest = f"{PYTHON} -m pytest" + ("" if all else " -m 'not matrix'")
     releases = {"PROVISIONER_LAB_RELEASES": "all"} if all else {}
-    # What needs no hosts uses every core; the hosts of the lab share theirs.
-    parts = [only] if only else ["-n auto -q tests/unit tests/contract", "tests/lab"]
+    # What needs no hosts uses every core. Tests on hosts wait more than they work: two labs
+    # side by side.
+    hosts = "-n 2 --dist loadfile tests/lab"
+    parts = [only] if only else ["-n auto -q tests/unit tests/contract", hosts]
     for part in parts:
-        retried = again and part == "tests/lab"
+        retried = again and part == hosts
         done = c.run(f"{pytest} {part}", pty=sys.stdout.isatty(), env=releases, warn=retried)
         if retried and done is not None and done.failed:
             print("These failed; on booted hosts that may be the machine. Once more, and no more:")
-            c.run(f"{pytest} {part} --last-failed", pty=sys.stdout.isatty(), env=releases)
+            alone = f"{pytest} tests/lab --last-failed"
+            c.run(alone, pty=sys.stdout.isatty(), env=releases)
 
 
 @task(help={"install": "install the Debian packages the lab needs (root)"})
