@@ -137,11 +137,13 @@ def load(text: str, file: str) -> SavedPlan:
     except ValidationError as error:
         raise InputError(f"not a saved plan: {brief(str(error))}", mark=mark, help=again) from error
     for saved in plan.hosts.values():
-        _check_manifest(saved.plan, mark, again)
+        _check(saved.plan, mark, again)
     return plan
 
 
-def _check_manifest(plan: HostPlan, mark: Mark, again: str) -> None:
+def _check(plan: HostPlan, mark: Mark, again: str) -> None:
+    """Whether it can be carried out: what is remembered makes sense, and every path that a
+    step touches is bound to what it was."""
     try:
         if plan.manifest is not None:
             manifest.check(plan.manifest)
@@ -149,6 +151,13 @@ def _check_manifest(plan: HostPlan, mark: Mark, again: str) -> None:
         raise InputError(
             f"not a saved plan: its manifest: {error}", mark=mark, help=again
         ) from None
+    bound = {each.path for each in plan.preconditions}
+    for step in plan.steps:
+        path = getattr(step, "path", None)
+        if path is not None and path not in bound:
+            raise InputError(
+                f"not a saved plan: it does not say what {path!r} was", mark=mark, help=again
+            )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
