@@ -53,7 +53,7 @@ def some(release: str, first: int, every: int) -> list[Any]:
 
 def test_some_bad_configurations(lab: Lab, fresh_host: Callable[..., Host], tmp_path: Path) -> None:
     host = fresh_host()
-    all_well(Corpus(Rig(lab, host, tmp_path)).run, some(host.release, 5, 25))
+    all_well(Corpus(Rig(lab, host, tmp_path)).run, some(host.release, 10, 25))
 
 
 @pytest.mark.matrix
