@@ -51,6 +51,7 @@ def resources(options, host):
     at = host.origin("env")
     host.warn(f"the secret is {options.env} or {options.env!r}")
     yield Parameter(at, "smtp_helo_name", f"x {options.joined} y")
+    yield RestrictionEntry(at, Stage.RELAY_GUARD, (RECIPIENT,), "reject_unauth_destination")
     yield RestrictionEntry(
         at, Stage.DNSBL, (RECIPIENT,), f"reject_rbl_client {options.file}.zone.example"
     )
