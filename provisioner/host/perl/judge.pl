@@ -72,12 +72,10 @@ sub questions {
 # All lines, once nothing is added any more. Findings are made of what means a configuration
 # that does not work.
 sub read_log {
-    my ($file, $syslog) = @_;
+    my ($file, $early) = @_;
     my ($size, $before) = (-1, -2);
     for (1 .. 40) { last if $size == $before; $before = $size; pause(0.01); $size = -s $file // 0 }
-    my @said = split /\n/, slurp($file);
-    $syslog->blocking(0);
-    while (defined $syslog->recv(my $message, 8192)) { push @said, $message }
+    my @said = split /\n/, slurp($file) . slurp($early);
     for (@said) {
         next unless /(?:fatal|panic|error|warning): /;
         next unless /\]: (fatal|panic|error|warning): (.*)/;

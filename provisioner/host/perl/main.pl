@@ -67,7 +67,7 @@ sub main {
     my $standins = StandIns->new(%about);
     examine($config, $proof, $set, $services, $standins);
     private_directories($proof, $set, $services) or return 0;
-    my $syslog = private_syslog($proof);
+    private_syslog($proof);
     my $queue = $set->{queue_directory};
     my $log = "$set->{data_directory}/rehearsal.log";
     my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins);
@@ -79,11 +79,11 @@ sub main {
         $_->{listener} //= listener_for($_->{service}, \@listeners, $services);
     }
     $standins->start($queue, "$proof/asked", { map { ($_->{number} => $_) } @all });
-    start_master($set->{daemon_directory}, $queue, @listeners) or return read_log($log, $syslog);
+    start_master($set->{daemon_directory}, $queue, $log, @listeners) or return read_log($log, "$proof/syslog");
     hold($log, @all);
     start_alone($set->{daemon_directory}, $services);
     start_agents($set, $services, $queue);
-    my $said = read_log($log, $syslog);
+    my $said = read_log($log, "$proof/syslog");
     my $decided = decisions($said, $standins->names);
     my $asked = questions("$proof/asked");
     my $sane = { "RCPT TO:<postmaster\@" . own_domain($set) . '>' => 'a stranger', 'RCPT TO:<' . ABROAD . '>' => 'this host itself' };
@@ -101,7 +101,7 @@ sub own_domain {
 }
 
 sub start_master {
-    my ($daemons, $queue, @listeners) = @_;
+    my ($daemons, $queue, $log, @listeners) = @_;
     defined(my $pid = fork) or die "fork: $!\n";
     if (!$pid) {
         open STDIN, '<', '/dev/null';
@@ -110,8 +110,10 @@ sub start_master {
         exec "$daemons/master", '-c', $config or _exit(127);
     }
     my $last = @listeners ? $listeners[-1]{socket} : "$queue/public/cleanup";
+    # Not before postlogd(8) writes: it warns of settings that are there twice to its own socket,
+    # and where others have filled that with their words, it waits for itself.
     for (1 .. 4000) {
-        return 1 if -S $last;
+        return 1 if -S $last && -s $log;
         last if waitpid($pid, WNOHANG) == $pid;
         pause(0.005);
     }

@@ -90,7 +90,8 @@ sub private_directories {
     return 1;
 }
 
-# What is said before postlogd(8) listens goes to /dev/log.
+# What is said before postlogd(8) listens goes to /dev/log. Somebody has to read it all the
+# while: after a few lines that nobody read, a writer waits for ever.
 sub private_syslog {
     my ($proof) = @_;
     my $syslog = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$proof/log") or die "log: $!\n";
@@ -98,7 +99,12 @@ sub private_syslog {
     my $dev_log = readlink '/dev/log';
     $dev_log = defined $dev_log ? $dev_log =~ m{^/} ? $dev_log : "/dev/$dev_log" : '/dev/log';
     system('mount', '--bind', "$proof/log", $dev_log) if -S $dev_log;
-    return $syslog;
+    defined(my $pid = fork) or die "fork: $!\n";
+    return if $pid;
+    open my $said, '>>', "$proof/syslog" or _exit(1);
+    $said->autoflush(1);
+    while (defined $syslog->recv(my $message, 8192)) { print $said "$message\n" }
+    _exit(0);
 }
 
 # Who tells others to deliver, runs commands, or only makes sense on the real ports has no part.
