@@ -144,13 +144,17 @@ sub start_agents {
 # (master(8) runs nothing of the kind here): it reads its settings and ends.
 sub start_alone {
     my ($daemons, $services) = @_;
-    my %running;
+    my (%running, @peers);
     for my $service (@$services) {
         next unless $service->{command} =~ /^(?:o?qmgr|pickup|postscreen|tlsproxy|dnsblog|bounce|flush|verify|scache|showq)$/;
+        # A peer that says nothing: programs wait for it with epoll(7), and write to it.
+        my ($ours, $theirs) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC) or next;
+        $ours->shutdown(1);
+        push @peers, $ours;
         defined(my $pid = fork) or next;
         if (!$pid) {
             $ENV{MAIL_CONFIG} = $config;
-            open STDIN, '<', '/dev/null';
+            open STDIN, '+<&', $theirs;
             open STDOUT, '>', '/dev/null';
             open STDERR, '>', '/dev/null';
             my @options = map { ('-o', "$_=$service->{options}{$_}") } sort keys %{ $service->{options} };
