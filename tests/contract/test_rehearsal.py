@@ -362,6 +362,7 @@ FAULTS: dict[str, tuple[Resource, str]] = {
     ),
     "sizes": (Parameter(ORIGIN, "mailbox_size_limit", "1000"), "mailbox_size_limit"),
     "TLS of the client": (Parameter(ORIGIN, "smtp_tls_security_level", "often"), "often"),
+    "room": (Parameter(ORIGIN, "queue_minfree", "900000000000000"), "less room than that"),
     "boolean": (Parameter(ORIGIN, "smtpd_helo_required", "often"), "often"),
     "program": (service("2525", command="smtpdd"), "there is no program"),
     "port": (service("nosuchport"), "nobody knows the port nosuchport"),

@@ -203,6 +203,9 @@ sub examine_files {
         } elsif ($name =~ /^(?:my(?:networks|destination)|(?:relay|virtual_alias|virtual_mailbox)_domains)$/) {
             finding("$name: there is no file $_") for grep { m{^!?/} && !-e s/^!//r } split /[\s,]+/, $value;
             finding("$name: a bracket is not closed in $_") for grep { tr/[// != tr/]// } split /[\s,]+/, $value;
+        } elsif ($name eq 'queue_minfree' && $value =~ /^\d+$/) {
+            my $free = (split ' ', (split /\n/, qx(df -Pk -- @{[ quoted($set->{queue_directory}) ]} 2>/dev/null))[-1] // '')[3] // $value;
+            finding("$name = $value: the queue has less room than that, and no mail would be taken") if $value > 1024 * $free;
         } elsif ($name eq 'maillog_file') {
             finding("$name = $value: not below $set->{maillog_file_prefixes}")
               if $value ne '' && !grep { index($value, $_) == 0 } split /[\s,]+/, $set->{maillog_file_prefixes};
