@@ -323,9 +323,10 @@ class _Builder:
         mapping.key_marks[name] = key.mark
 
     def _merged(self, frame: _Frame, own: Map) -> Map:
-        """`own` laid over what its `<<` keys name: of these the first one wins."""
+        """`own` laid over what its `<<` keys name: in a list the first one wins, of several
+        keys the last."""
         result = Map(mark=frame.mark)
-        for node in reversed(frame.merges):
+        for node in frame.merges:
             sources = reversed(node.value) if isinstance(node.value, Seq) else [node.value]
             for source in sources:
                 if isinstance(source, Map):
@@ -351,7 +352,7 @@ def _merged_twice(mark: Mark) -> Diagnostic:
     return Diagnostic(
         '"<<" is given twice in one mapping; what that means depends on the version of PyYAML',
         mark,
-        "here the first that has a key gives it; write <<: [*one, *other]",
+        "here the last that has a key gives it; write <<: [*other, *one]",
         Severity.WARNING,
     )
 
