@@ -28,7 +28,7 @@ def types(c: Context) -> None:
     help={
         "all": "every release and the heavy tests (the full matrix)",
         "only": "pytest's own selection, as in --only 'tests/unit -k main_cf'",
-        "again": "run lab tests that fail a second time, and go by that; both are shown",
+        "again": "run tests that fail a second time, and go by that; both are shown",
     }
 )
 def test(
@@ -40,17 +40,15 @@ def test(
     """Unit, case, contract and lab tests; --all for the full release matrix."""
     pytest = f"{PYTHON} -m pytest" + ("" if all else " -m 'not matrix'")
     releases = {"PROVISIONER_LAB_RELEASES": "all"} if all else {}
-    # What needs no hosts uses every core. Tests on hosts wait more than they work: two labs
-    # side by side.
+    # What needs no booted host uses every core. Tests on hosts wait more than they work: two
+    # labs side by side.
     hosts = "-n 2 --dist loadfile tests/lab"
-    parts = [only] if only else ["-n auto -q tests/unit tests/contract", hosts]
-    for part in parts:
-        retried = again and part == hosts
-        done = c.run(f"{pytest} {part}", pty=sys.stdout.isatty(), env=releases, warn=retried)
-        if retried and done is not None and done.failed:
-            print("These failed; on booted hosts that may be the machine. Once more, and no more:")
-            alone = f"{pytest} tests/lab --last-failed"
-            c.run(alone, pty=sys.stdout.isatty(), env=releases)
+    for part in [only] if only else ["-n auto tests/unit tests/contract", hosts]:
+        run = f"{pytest} -q {part}"
+        done = c.run(run, pty=sys.stdout.isatty(), env=releases, warn=again)
+        if again and done is not None and done.failed:
+            print("These failed; on busy hosts that may be the machine. Once more, and no more:")
+            c.run(f"{run} -n 0 --last-failed", pty=sys.stdout.isatty(), env=releases)
 
 
 @task(help={"install": "install the Debian packages the lab needs (root)"})
