@@ -9,8 +9,10 @@ Where a lab is impossible these tests are skipped, saying why; with CI set they 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -61,11 +63,13 @@ def need_lab() -> None:
 
 
 def sweep_dead_sessions() -> None:
-    """Remove labs of test sessions that were killed."""
-    for name in state.names():
-        found = re.match(r"test-(\d+)(-|$)", name)
-        if found and not Path("/proc", found[1]).exists():
-            cleanup.down(name)
+    """Remove labs of test sessions that were killed: one session at a time."""
+    with Path(tempfile.gettempdir(), "provisioner-test-sweep.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in state.names():
+            found = re.match(r"test-(\d+)(-|$)", name)
+            if found and not Path("/proc", found[1]).exists():
+                cleanup.down(name)
 
 
 @pytest.fixture(scope="session")
