@@ -119,9 +119,11 @@ def _secure(program: Program, plan: HostPlan) -> None:
 
 
 def _is_done_early(step: Step | None, plan: HostPlan) -> bool:
-    """Whether `step` makes, or mends, a directory that others of the plan write to."""
+    """Whether `step` makes, or mends, a directory that others of the plan write to. One that
+    goes (back) to another user is root's for as long as root writes to it."""
     if isinstance(step, SetAttributes):
-        return any(getattr(e, "path", "").startswith(f"{step.path}/") for e in plan.steps)
+        used = any(getattr(e, "path", "").startswith(f"{step.path}/") for e in plan.steps)
+        return used and step.attributes.owner in (None, "root")
     return isinstance(step, MakeDirectory)
 
 
