@@ -59,11 +59,7 @@ def apply_program(
 ) -> Program:
     """The program that carries out `plan`, and nothing else; a policy test that fails stops
     it before the first rename."""
-    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
-    program.call("begin", owner.run, owner.line)
-    _open(program, plan, owner)
-    _expect(program, plan.preconditions)
-    _secure(program, plan)
+    program = _begun(plan, owner)
     for step in plan.steps:
         _stage(program, step)
     if plan.manifest is not None:
@@ -127,7 +123,10 @@ def _is_done_early(step: Step | None, plan: HostPlan) -> bool:
     return isinstance(step, MakeDirectory)
 
 
-def _open(program: Program, plan: HostPlan, owner: Owner) -> None:
+def _begun(plan: HostPlan, owner: Owner) -> Program:
+    """What every transaction begins with, up to where its files are staged."""
+    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
+    program.call("begin", owner.run, owner.line)
     program.call(
         "open_transaction",
         _word(plan.activation),
@@ -135,6 +134,9 @@ def _open(program: Program, plan: HostPlan, owner: Owner) -> None:
         plan.queue_directory,
         owner.window,
     )
+    _expect(program, plan.preconditions)
+    _secure(program, plan)
+    return program
 
 
 def _expect(program: Program, conditions: Sequence[Precondition]) -> None:
@@ -166,11 +168,7 @@ def rehearsal_program(
     live_policy: bool = False,
 ) -> Program:
     """The program that proves `plan` without applying it: what it stages is thrown away."""
-    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
-    program.call("begin", owner.run, owner.line)
-    _open(program, plan, owner)
-    _expect(program, plan.preconditions)
-    _secure(program, plan)
+    program = _begun(plan, owner)
     for step in plan.steps:
         if not isinstance(step, Keep):
             _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
