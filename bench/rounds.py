@@ -19,6 +19,7 @@ from provisioner.cli import workspace
 from provisioner.cli.options import Common
 from provisioner.fleet import jobs, pool
 from provisioner.fleet.events import Event, HostEnded, HostStarted, HostStep
+from provisioner.fleet.outcome import Outcome
 from provisioner.resources.base import Action
 
 #: Seconds that hosts get to calm down after they were reset.
@@ -185,7 +186,7 @@ class Rounds:
 
     def _inside(
         self, *, apply: bool
-    ) -> tuple[list[jobs.Outcome], dict[str, list[tuple[float, str]]]]:
+    ) -> tuple[list[Outcome], dict[str, list[tuple[float, str]]]]:
         """Plan, and apply, in this process: outcomes, and when each host ended which step."""
         options = Common((str(self.box.inventory),), site=BENCH / "site.yml")
         space = workspace.load(options)
@@ -209,13 +210,14 @@ class Rounds:
                     pass
 
         with space.logins() as logins:
-            work = jobs.planning(space.desired, keep=apply)
+            owner = workspace.new_owner("apply")
+            work = jobs.planning(space.desired, apply_as=owner.line if apply else None)
             outcomes = pool.run("plan", space.targets, logins, work, forks=32, listener=listen)
             if apply:
                 for each in heard.values():
                     each.clear()
                 plans = {each.host: each.plan for each in outcomes if each.plan}
-                work = jobs.applying(space.desired, plans, workspace.new_owner("apply"))
+                work = jobs.applying(space.desired, plans, owner)
                 outcomes = pool.run("apply", space.targets, logins, work, forks=32, listener=listen)
         failed = [each for each in outcomes if each.error]
         if apply and failed:
