@@ -1,12 +1,19 @@
 # Services and the mail system, on whatever init system there is.
 
 # control_unit VERB UNIT: what is started without systemd would inherit the signals that we
-# ignore.
+# ignore. On Debian up to 12 the unit that people ask about only stands for the real one: it
+# goes along.
 control_unit() (
   if [ -d /run/systemd/system ]; then
     [ "$(systemctl show -p NeedDaemonReload --value -- "$2" 2>/dev/null)" != yes ] ||
       systemctl daemon-reload 9>&-
-    systemctl "$1" -- "$2" 9>&-
+    case $1-$2 in
+      start-postfix@-.service | stop-postfix@-.service)
+        systemctl "$1" -- "$2" postfix.service 9>&- ;;
+      restart-postfix@-.service)
+        systemctl restart -- "$2" 9>&- && systemctl start -- postfix.service 9>&- ;;
+      *) systemctl "$1" -- "$2" 9>&- ;;
+    esac
     exit
   fi
   trap - INT TERM PIPE

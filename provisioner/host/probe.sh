@@ -74,7 +74,8 @@ probe_postfix() {
   read -r pid 2>/dev/null <"$4/pid/master.pid" &&
     read -r comm 2>/dev/null <"/proc/$pid/comm" &&
     [ "$comm" = master ] && printf 'master %s\n' "$pid"
-  set -- $($probe_types 2>/dev/null)
+  # Up to 3.5, -m minds settings that -xh does not.
+  set -- $($probe_types 2>/dev/null || probe_types_aside 2>/dev/null)
   printf 'types %s\n' "$*"
 }
 

@@ -43,6 +43,8 @@ rehearse() {
   cat "$STATE/report.new"
   if grep -qE '^finding |^verdict .*failed=' "$STATE/report.new"; then
     play /dev/null "$@" <"$STATE/rehearsal.new" >"$STATE/known.new"
+    inherited="$(inherited "$STATE/known.new" "$STATE/report.new")"
+    [ -z "$inherited" ] || printf '%s\n' "$inherited" >>"$STATE/known.new"
     frame report live
     cat "$STATE/known.new"
     found=$(grep '^finding ' "$STATE/report.new" | grep -Fvxf "$STATE/known.new" | cut -d ' ' -f 2-)
@@ -56,6 +58,20 @@ rehearse() {
     ! grep -q '^verdict .*failed=' "$STATE/report.new" || stop refused "a policy test fails"
   fi
   frame step rehearse
+}
+
+# inherited LIVE PLANNED: findings of listeners that are new which every live one shows as well.
+inherited() {
+  awk '
+    FNR == NR && $1 == "listener" { before[$2] }
+    FNR == NR { shown[$0]; next }
+    $1 == "listener" && !($2 in before) { fresh[$2 ":"] }
+    $1 == "finding" && $2 in fresh {
+      all = 0
+      for (name in before) all = 1
+      for (name in before) if (!("finding " name ":" substr($0, length($2) + 9) in shown)) all = 0
+      if (all) print
+    }' "$1" "$2"
 }
 
 # rehearse_live LENGTH HOW: a copy of the live files; nothing on the host is written.

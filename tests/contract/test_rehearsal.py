@@ -407,6 +407,18 @@ def test_a_sound_change_passes(box: Sandbox) -> None:
     assert found == Rehearsal()
 
 
+def test_a_new_listener_inherits_a_fault_that_all_have(box: Sandbox) -> None:
+    own = service("2526", options=(("smtpd_etrn_restrictions", "reject_bar"),))
+    assert "2526/inet: ETRN: " in " ".join(rehearsed(box, own).findings)
+    live = box.read("/etc/postfix/main.cf")
+    try:
+        box.write("/etc/postfix/main.cf", live + b"smtpd_etrn_restrictions = reject_foo\n")
+        assert rehearsed(box, service("2525")) == Rehearsal()
+        assert 'restriction: "reject_bar"' in " ".join(rehearsed(box, own).findings)
+    finally:
+        box.write("/etc/postfix/main.cf", live)
+
+
 @pytest.mark.parametrize("victim", ["shell", "perl"])
 def test_it_goes_away_with_whoever_is_killed(box: Sandbox, victim: str) -> None:
     program = Program("rehearse.sh")

@@ -182,8 +182,8 @@ class Meetings:
     def broken_before_and_repaired(self) -> None:
         """What is declared repairs a Postfix that cannot start."""
         rig = self.rig
-        rig.sh("sed -i '/^inet_protocols/d' /etc/postfix/main.cf; "
-               "echo 'inet_protocols = ipv5' >>/etc/postfix/main.cf; systemctl stop postfix; "
+        rig.sh("sed -i 's/^inet_protocols.*/inet_protocols = ipv5/' /etc/postfix/main.cf; "
+               "grep -q ipv5 /etc/postfix/main.cf; systemctl stop postfix; "
                "touch -d '1 hour ago' /etc/postfix/main.cf")  # fmt: skip
 
     def broken_before_and_elsewhere(self) -> None:

@@ -71,6 +71,7 @@ sub main {
     my $queue = $set->{queue_directory};
     my $log = "$set->{data_directory}/rehearsal.log";
     my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins);
+    print "listener $_->{label}\n" for @listeners;
     my @all = (standing_tests($set, @listeners), @tests);
     my $port = 20000;
     for (@all) {
