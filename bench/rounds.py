@@ -184,9 +184,7 @@ class Rounds:
                 spent.setdefault(step, []).append(now - then)
         self.steps = {step: median(each) for step, each in spent.items()}
 
-    def _inside(
-        self, *, apply: bool
-    ) -> tuple[list[Outcome], dict[str, list[tuple[float, str]]]]:
+    def _inside(self, *, apply: bool) -> tuple[list[Outcome], dict[str, list[tuple[float, str]]]]:
         """Plan, and apply, in this process: outcomes, and when each host ended which step."""
         options = Common((str(self.box.inventory),), site=BENCH / "site.yml")
         space = workspace.load(options)
