@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import goals
 from rounds import Series
 from tools import CHECKOUT, PACKAGES, WORKS
 
@@ -83,7 +84,7 @@ def tables(sizes: Sequence[Size], release: str) -> str:
     lines = ["![seconds by tool and number of hosts](performance.svg)", ""]
     for size in sizes:
         lines += [f"### {size.hosts} hosts", "", *_table(size), ""]
-    lines += [*_growth(sizes), *_steps(sizes)]
+    lines += ["### Goals", "", *goals.table(sizes), "", *_growth(sizes), *_steps(sizes)]
     count = " and ".join(f"{size.rounds} with {size.hosts} hosts" for size in sizes)
     lines += [
         f"{release} hosts and controller shared {os.cpu_count()} processors. Medians of the rounds "

@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -85,19 +86,25 @@ class Rounds:
         it is not timed."""
         for tool in list(self.tools):
             self.reset()
-            try:
+            with self._without_the_broken(tool):
                 for work in WORKS:
                     self._count(tool, work)
                     if work == "first apply":
                         self._check_state()
-            except BrokenError as error:
-                print(f"bench: {tool.name}: {error}", file=sys.stderr)
-                if tool.name == "provisioner":
-                    raise
-                self.tools.remove(tool)
-                for work in WORKS:
-                    self.results[tool.name, work].error = str(error)
         self._time_steps()
+
+    @contextmanager
+    def _without_the_broken(self, tool: Tool) -> Iterator[None]:
+        """A tool that does not do its work has no result, and costs the others nothing."""
+        try:
+            yield
+        except BrokenError as error:
+            print(f"bench: {tool.name}: {error}", file=sys.stderr)
+            if tool.name == "provisioner":
+                raise
+            self.tools.remove(tool)
+            for work in WORKS:
+                self.results[tool.name, work] = Series(error=str(error))
 
     def round(self, number: int) -> None:
         """One measurement of everything; who goes first changes from round to round."""
@@ -106,11 +113,12 @@ class Rounds:
             if tool.slow:
                 continue
             self.reset()
-            for work in WORKS:
-                told = self._run(tool, work)
-                series = self.results[tool.name, work]
-                series.walls.append(told["wall"])
-                series.cpus.append(told["cpu"])
+            with self._without_the_broken(tool):
+                for work in WORKS:
+                    told = self._run(tool, work)
+                    series = self.results[tool.name, work]
+                    series.walls.append(told["wall"])
+                    series.cpus.append(told["cpu"])
 
     def _run(self, tool: Tool, work: str, *, sample: bool = False) -> dict[str, float]:
         command = tool.commands[work]

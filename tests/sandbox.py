@@ -22,6 +22,9 @@ from provisioner.transport.base import Exchange, FakeConnection, Target
 #: Each shell's command line in the sandbox.
 SHELLS = {"dash": "/bin/dash", "bash": "/bin/bash", "busybox": "/usr/local/bin/busybox sh"}
 
+#: The number of a new process.
+_NUMBER = "sh -c 'echo $$' </dev/null"
+
 #: Tools that a host without GNU coreutils has from busybox.
 APPLETS = (
     "awk cat chgrp chmod chown cp cut date dd grep gzip head id ln ls mkdir mv printf readlink rm "
@@ -52,6 +55,9 @@ class Sandbox:
         #: Run in the mount namespace before the chroot; $1 is the root.
         self.before_chroot = ""
         self.answers: list[Exchange] = []
+        #: How many processes the last command took, itself included.
+        self.processes = 0
+        self._counted = folder / "processes"
         binaries = self.path("/usr/local/bin")
         binaries.mkdir(parents=True)
         if shell == "busybox" or applets:
@@ -107,16 +113,20 @@ class Sandbox:
             f"mount -t overlay overlay -o lowerdir={self.root},upperdir={self.upper},"
             f'workdir={self._work} "$1" && mount -t proc proc "$1/proc" && {{ '
             f"{self.before_chroot or ':'}; }} && "
-            f'shift && {{ chroot {self._merged} "$@"; exit $?; }}'
+            # Its process numbers are the namespace's own, and are given in turn.
+            f'shift && {{ first=$({_NUMBER}); chroot {self._merged} "$@"; status=$?; '
+            f"echo $(($({_NUMBER}) - first - 1)) >{self._counted}; exit $status; }}"
         )
         inside = ["sh", "-c", mount, "sh", str(self._merged), *command]
-        return subprocess.run(
+        done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", *inside],
             input=stdin,
             capture_output=True,
             check=False,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
         )
+        self.processes = int(self._counted.read_text()) if self._counted.exists() else 0
+        return done
 
 
 def root_of(release: str) -> Path:

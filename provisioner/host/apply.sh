@@ -1,6 +1,6 @@
 # One host's transaction. Everything is received and staged before the first rename, so
 # a controller that goes away changes nothing, or changes nothing of the outcome.
-RUN= OWNER= COPIED= CHANGING= TRUSTED=$NL
+RUN= OWNER= COPIED= CHANGING= TRUSTED=$NL MOUNTS=
 
 # stop OUTCOME MESSAGE: end with that result. Before the guard is armed, what is staged goes;
 # afterwards everything is put back first.
@@ -25,10 +25,10 @@ no_room() {
 # an earlier run left is finished first.
 begin() {
   trap '' HUP INT TERM PIPE
-  found=$(untrusted "$STATE")
+  untrusted "$STATE"
   [ -z "$found" ] || end failed "$(in_words "$found"): what is kept there cannot be trusted"
   said=$(mkdir -p -m 0700 -- "$STATE" 2>&1 && chmod 0700 -- "$STATE" 2>&1 &&
-    touch -- "$STATE/lock" 2>&1) ||
+    true 2>&1 >>"$STATE/lock") ||
     end failed "cannot write to $STATE: ${said##*: }"
   lock_host 3 || end locked "$(cat "$STATE/owner" 2>/dev/null)"
   recover_first
@@ -67,7 +67,7 @@ locate() {
 # a link to a file that is none of our business.
 trusted() {
   case $TRUSTED in *"$NL$1$NL"*) return ;; esac
-  found=$(untrusted "$1")
+  untrusted "$1"
   [ -z "$found" ] || stop failed \
     "$subject: $(in_words "$found"), who could put other files in the way of root"
   TRUSTED=$TRUSTED$1$NL
@@ -85,9 +85,11 @@ secure() {
 # be opened for writing, even by root.
 replaceable() {
   [ -f "$target" ] || return 0
-  cut -d ' ' -f 5 /proc/self/mountinfo 2>/dev/null | grep -qxF -- "$target" &&
-    stop failed "$1 is a mount point of its own and cannot be replaced"
-  said=$( (: <>"$target") 2>&1) ||
+  [ -n "$MOUNTS" ] || MOUNTS=$NL$(cut -d ' ' -f 5 /proc/self/mountinfo 2>/dev/null)$NL
+  case $MOUNTS in
+    *"$NL$target$NL"*) stop failed "$1 is a mount point of its own and cannot be replaced" ;;
+  esac
+  true 2>/dev/null <>"$target" || said=$( (: <>"$target") 2>&1) ||
     stop failed "$1 cannot be replaced: ${said##*: } (immutable? see lsattr)"
 }
 
@@ -104,7 +106,7 @@ stage_begin() {
     said=$(cp -a --attributes-only -- "$target" "$staged" 2>&1) ||
       said=$(cp -p -- "$target" "$staged" 2>&1 && printf '' 2>&1 >"$staged") || cannot_stage
   else
-    said=$(touch -- "$staged" 2>&1) || cannot_stage
+    true 2>/dev/null >"$staged" || said=$(touch -- "$staged" 2>&1) || cannot_stage
     fresh=1
   fi
 }
@@ -115,7 +117,7 @@ cannot_stage() {
 }
 
 stage_take() {
-  said=$(take "$1" "$2" 2>&1 >>"$staged") || cannot_stage
+  store "$staged" "$@" || cannot_stage
 }
 
 # stage_keep OFFSET LENGTH: that part of what stands there now.
@@ -135,12 +137,31 @@ stage_kept_copy() {
   said=$(cp -a -- "$STATE/before/$1" "$staged" 2>&1) || cannot_stage
 }
 
-# stage_end DIGEST: what was staged is what was planned, byte for byte.
+# stage_end DIGESTS PATH...: what was staged is what was planned, byte for byte. The digests are
+# lines, in the order of the paths.
 stage_end() {
-  [ "$(digest "$staged")" = "$1" ] ||
-    stop failed "the new $subject did not arrive whole (connection lost, or the old one edited?)"
+  wanted=$1 files=
+  shift
+  for path; do
+    locate "$path"
+    files=$files$staged$NL
+    shift
+    set -- "$@" "$staged"
+  done
+  digests "$files"
+  for staged; do
+    sum_of "$staged"
+    [ "$sum" = "${wanted%%"$NL"*}" ] || stop failed \
+      "the new $(as_called "$staged") did not arrive whole (connection lost, or the old one edited?)"
+    wanted=${wanted#*"$NL"}
+  done
   # Postfix programs wait for a main.cf that is younger than two seconds.
-  touch -d "@$(($(date +%s) - 10))" -- "$staged"
+  touch -d "@$(($(date +%s) - 10))" -- "$@"
+}
+
+# as_called TEXT: with the names of live files for those that are staged beside them.
+as_called() {
+  printf '%s' "$1" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g"
 }
 
 # stage_attributes OWNER GROUP MODE NEWMODE: `-` keeps; NEWMODE is for a file that is new.
@@ -160,34 +181,65 @@ attributes_of_staged() {
 
 # Owner before mode: a change of owner clears set-id bits.
 attributes() {
-  [ "$2" = - ] || chown -- "$2" "$1" || stop failed "$1: no such owner: $2"
-  [ "$3" = - ] || chgrp -- "$3" "$1" || stop failed "$1: no such group: $3"
+  case $2:$3 in
+    -:* | *:-) false ;;
+    *) chown -- "$2:$3" "$1" 2>/dev/null ;;
+  esac || {
+    [ "$2" = - ] || chown -- "$2" "$1" || stop failed "$1: no such owner: $2"
+    [ "$3" = - ] || chgrp -- "$3" "$1" || stop failed "$1: no such group: $3"
+  }
   [ "$4" = - ] || chmod -- "$4" "$1" || stop failed "cannot set the mode of $1"
 }
 
-# stage_compile PATH TYPE: beside, then renamed; a running smtpd never sees half a table.
-# postmap exits 0 on malformed lines and duplicate keys, so any warning is a failure.
+# stage_compile PATH TYPE...: beside, then renamed; a running smtpd never sees half a table.
 stage_compile() {
-  locate "$1"
-  if [ ! -e "$staged" ]; then
-    printf '%s\n' "$staged" >>"$HERE/staged" || no_room
-    said=$(cp -a -- "$target" "$staged" 2>&1) || cannot_stage
-  fi
-  flags=
-  [ "$(stat -c %u -- "$staged")" = 0 ] || flags=-o
-  case $2 in
-    alias-*) said=$(postalias $flags "${2#alias-}:$staged" 2>&1 9>&-) ;;
-    *) said=$(postmap $flags "$2:$staged" 2>&1 9>&-) ;;
-  esac
+  count=$#
+  while [ $count -gt 0 ]; do
+    locate "$1"
+    if [ ! -e "$staged" ]; then
+      printf '%s\n' "$staged" >>"$HERE/staged" || no_room
+      said=$(cp -a -- "$target" "$staged" 2>&1) || cannot_stage
+    fi
+    set -- "$@" "$1" "$2" "$staged"
+    shift 2
+    count=$((count - 2))
+  done
+  # Without -o, what is not root's is compiled with its owner's rights: all files of a call.
+  for program in postmap postalias; do
+    compile_with "$program" root "$@"
+    compile_with "$program" others "$@"
+  done
+  while [ $# -gt 0 ]; do
+    real "$1"
+    compiled_form "$real" "$2"
+    old=$compiled
+    compiled_form "$3" "$2"
+    [ ! -e "$old" ] || chown -- "$(stat -c %u:%g -- "$old")" "$compiled"
+    shift 3
+  done
+}
+
+# compile_with postmap|postalias root|others PATH TYPE STAGED...: those that are its own, in one
+# process. It exits 0 on malformed lines and duplicate keys, so any warning is a failure.
+compile_with() {
+  program=$1 whose=$2
+  shift 2
+  count=$#
+  while [ $count -gt 0 ]; do
+    case $2 in alias-*) by=postalias ;; *) by=postmap ;; esac
+    [ -O "$3" ] && owner=root || owner=others
+    [ "$by $owner" != "$program $whose" ] || set -- "$@" "${2#alias-}:$3"
+    shift 3
+    count=$((count - 3))
+  done
+  [ $# -gt 0 ] || return 0
+  [ "$whose" = root ] || set -- -o "$@"
+  said=$("$program" "$@" 2>&1 9>&-)
   status=$?
   # Postfix 3.11 deplores every hash and btree table, and a directory whose owner this plan
-  # may be about to mend; neither is a fault of this table.
-  said=$(printf '%s\n' "$said" | grep -vE 'hash/btree support is deprecated|NON_BERKELEYDB_README|Creating root-owned database file')
-  if [ "$status" -ne 0 ] || [ -n "$said" ]; then
-    stop failed "postmap $2:$1: $(printf '%s' "$said" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g")"
-  fi
-  compiled=$target$(suffix "$2")
-  [ ! -e "$compiled" ] || chown -- "$(stat -c %u:%g -- "$compiled")" "$staged$(suffix "$2")"
+  # may be about to mend; neither is a fault of these tables.
+  [ -z "$said" ] || said=$(printf '%s\n' "$said" | grep -vE 'hash/btree support is deprecated|NON_BERKELEYDB_README|Creating root-owned database file')
+  [ "$status" -eq 0 ] && [ -z "$said" ] || stop failed "$(as_called "$said")"
 }
 
 make_directory() {
@@ -202,11 +254,10 @@ make_directory() {
 # sync_staged: on disk before any name points at it. What the host is to remember waits with
 # the journal for the confirmation.
 sync_staged() {
-  for name in manifest.json paths units guard; do
-    [ ! -e "$STATE/$name.new" ] || mv -f -- "$STATE/$name.new" "$HERE/$name" || no_room
-  done
   set -- "$HERE/"
-  [ ! -e "$HERE/guard" ] || set -- "$@" "$HERE/guard"
+  for file in "$HERE/manifest.json" "$HERE/paths" "$HERE/units" "$HERE/guard"; do
+    [ ! -e "$file" ] || set -- "$@" "$file"
+  done
   [ ! -f "$HERE/staged" ] || while IFS= read -r path; do
     for file in "$path" "$path.db" "$path.lmdb" "$path.cdb"; do
       [ -e "$file" ] && set -- "$@" "$file"
@@ -233,14 +284,18 @@ will_rename() {
 
 will_compile() {
   locate "$1"
-  rename_entry "$staged$(suffix "$2")" "$target$(suffix "$2")"
+  compiled_form "$staged" "$2"
+  from=$compiled
+  compiled_form "$target" "$2"
+  rename_entry "$from" "$compiled"
 }
 
 # will_drop PATH TYPE: the compiled form of a table that is compiled otherwise by now, or not
 # at all.
 will_drop() {
   locate "$1"
-  rename_entry - "$target$(suffix "$2")"
+  compiled_form "$target" "$2"
+  rename_entry - "$compiled"
 }
 
 will_remove() {
@@ -250,7 +305,10 @@ will_remove() {
     return
   fi
   rename_entry - "$1"
-  [ "$2" = - ] || rename_entry - "$1$(suffix "$2")"
+  [ "$2" = - ] || {
+    compiled_form "$1" "$2"
+    rename_entry - "$compiled"
+  }
 }
 
 rename_entry() {
@@ -269,6 +327,7 @@ prepared() {
   done <"$HERE/undo"
   persist "$@"
   journal PREPARED || no_room
+  frame step prepare
 }
 
 # arm_guard: from here on, failing means undoing.
@@ -344,15 +403,31 @@ control() {
   frame step "$1" "$2"
 }
 
+# remember_compiled PATH TYPE...: what was made of which content, by us.
 remember_compiled() {
-  compiled_line "$1" "$2" >>"$STATE/compiled"
+  count=$# files=
+  while [ $count -gt 0 ]; do
+    compiled_form "$1" "$2"
+    files=$files$1$NL$compiled$NL
+    set -- "$@" "$1" "$2"
+    shift 2
+    count=$((count - 2))
+  done
+  digests "$files"
+  while [ $# -gt 0 ]; do
+    compiled_form "$1" "$2"
+    sum_of "$1"
+    source=$sum
+    sum_of "$compiled"
+    printf '%s %s %s:%s\n' "$source" "$sum" "$2" "$1"
+    shift 2
+  done >>"$STATE/compiled"
 }
 
-# receive LENGTH HOW NAME DIGEST: one of our own files, put in place by `finish`.
+# receive HOW WHAT NAME: one of our own files, which waits with the journal for the confirmation.
 receive() {
-  said=$(take "$1" "$2" 2>&1 >"$STATE/$3.new") || stop failed "cannot write to $STATE: ${said##*: }"
-  [ "$(digest "$STATE/$3.new")" = "$4" ] ||
-    stop failed "$3 did not arrive whole (connection lost?)"
+  store "$HERE/$3" "$1" "$2" ||
+    stop failed "$3 cannot be written, or did not arrive whole (connection lost?): ${said##*: }"
 }
 
 # finish: applied and healthy; the controller confirms over a new login.
@@ -372,8 +447,8 @@ block_starts() {
 }
 
 unblock_starts() {
-  grep -qs '^# provisioner:' /usr/sbin/policy-rc.d && rm -f /usr/sbin/policy-rc.d
-  return 0
+  [ ! -e /usr/sbin/policy-rc.d ] || ! grep -qs '^# provisioner:' /usr/sbin/policy-rc.d ||
+    rm -f /usr/sbin/policy-rc.d
 }
 
 apt_install() {

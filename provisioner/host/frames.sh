@@ -14,17 +14,41 @@ frame() {
   printf '\n@@%s %s\n' "$N" "$*"
 }
 
-# take LENGTH plain|gzip: exactly that many bytes of standard input, to standard output.
+# take text TEXT | take gzip LENGTH: that text, or what so many bytes of standard input hold. What
+# was cut short is no gzip file.
 take() {
-  if [ "$2" = gzip ]; then
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none 9>&- | gzip -dc 9>&-
+  case $1 in
+    text) printf '%s' "$2" ;;
+    gzip) dd iflag=fullblock,count_bytes bs=65536 count="$2" status=none 9>&- | gzip -dc 9>&- ;;
+  esac
+}
+
+# store FILE text|gzip WHAT: at the end of that file; $said is why it could not be. Text takes no
+# process.
+store() {
+  if [ "$2" = text ]; then
+    said="no space left?"
+    take text "$3" 2>/dev/null >>"$1"
   else
-    dd iflag=fullblock,count_bytes bs=65536 count="$1" status=none 9>&-
+    said=$(take "$2" "$3" 2>&1 >>"$1")
   fi
 }
 
+# digest FILE: $sum is that of its content, empty if it cannot be read.
 digest() {
-  sha256sum <"$1" 2>/dev/null | cut -c 1-64
+  sum=$({ sha256sum <"$1"; } 2>/dev/null)
+  sum=${sum%% *}
+}
+
+# digests FILES: of those, a line each, into $SUMS, for `sum_of`. However many they are, it takes
+# one process.
+digests() {
+  SUMS=$NL$(
+    set -f
+    IFS=$NL
+    set -- $1
+    [ $# -eq 0 ] || exec sha256sum -- "$@" 2>/dev/null
+  )$NL
 }
 
 # real PATH: $real is what stands behind symbolic links. A process only where there are any.
@@ -100,15 +124,10 @@ sum_of() {
   sum=${SUMS%%"  $1$NL"*}
   sum=${sum##*"$NL"}
   if [ ${#sum} -ne 64 ]; then
-    [ ! -f "$1" ] || sum=$(digest "$1")
+    sum=
+    [ ! -f "$1" ] || digest "$1"
     sum=${sum:--}
   fi
-}
-
-# suffix TYPE: what postmap adds to the source's name.
-suffix() {
-  compiled_form '' "$1"
-  echo "$compiled"
 }
 
 # compiled_form PATH TYPE: $compiled is where postmap puts what it makes of it.
@@ -119,13 +138,8 @@ compiled_form() {
   esac
 }
 
-# compiled_line PATH TYPE: what is remembered of a compilation of ours.
-compiled_line() {
-  printf '%s %s %s:%s\n' "$(digest "$1")" "$(digest "$1$(suffix "$2")")" "$2" "$1"
-}
-
 # untrusted DIRECTORY: who besides root could put something else there, or in its place, while
-# we work: `uid mode user path` of such a directory, the nearest first; nothing if nobody.
+# we work: $found is `uid mode user path` of such a directory, the nearest first; empty if nobody.
 untrusted() {
   real "$1"
   set --
@@ -133,14 +147,17 @@ untrusted() {
     set -- "$@" "$real"
     real=${real%/*}
   done
-  stat -c '%u %a %U %n' -- "$@" / 2>/dev/null | while IFS= read -r line; do
+  found=$(stat -c '%u %a %U %n' -- "$@" / 2>/dev/null)
+  while [ -n "$found" ]; do
+    line=${found%%"$NL"*}
     mode=${line#* }
     case ${line%% *}:${mode%% *} in
       0:[1357][0-7][0-7][0-7] | 0:*[0145]) ;;
       *)
-        printf '%s\n' "$line"
-        break ;;
+        found=$line
+        return ;;
     esac
+    case $found in *"$NL"*) found=${found#*"$NL"} ;; *) found= ;; esac
   done
 }
 

@@ -10,10 +10,11 @@ touches() {
 
 # keep PATH: copies go by their content.
 keep() {
-  mkdir -p -m 0700 -- "$STATE/before"
-  kept=$STATE/before/$(digest "$1")
-  [ -e "$kept" ] && return 0
-  said=$(cp -aL -- "$1" "$STATE/before/.new" 2>&1 && mv -f -- "$STATE/before/.new" "$kept" 2>&1) ||
+  [ -d "$STATE/before" ] || mkdir -p -m 0700 -- "$STATE/before"
+  sum_of "$1"
+  [ ! -e "$STATE/before/$sum" ] || return 0
+  said=$(cp -aL -- "$1" "$STATE/before/.new" 2>&1) && digest "$STATE/before/.new" &&
+    said=$(mv -f -- "$STATE/before/.new" "$STATE/before/$sum" 2>&1) ||
     stop failed "cannot keep a copy of $1: ${said##*: }"
 }
 
@@ -24,11 +25,14 @@ commit() {
   if [ -e "$HERE/manifest.json" ]; then
     [ -e "$HERE/before.json" ] || [ ! -e "$STATE/manifest.json" ] ||
       { cp -- "$STATE/manifest.json" "$HERE/before.new" && mv -f -- "$HERE/before.new" "$HERE/before.json"; }
+    set --
     for name in paths units manifest.json; do
-      [ ! -e "$HERE/$name" ] || mv -f -- "$HERE/$name" "$STATE/$name"
+      [ ! -e "$HERE/$name" ] || set -- "$@" "$HERE/$name"
     done
+    mv -f -- "$@" "$STATE/"
   fi
-  rm -f -- "$STATE/pending" "$STATE/manifest.next"
+  [ ! -e "$STATE/pending" ] && [ ! -e "$STATE/manifest.next" ] ||
+    rm -f -- "$STATE/pending" "$STATE/manifest.next"
   shorten_compiled
   record
   close_transaction COMMITTED
@@ -55,7 +59,6 @@ record() {
     done 8<"$HERE/touched"
     each_undo record_unit
   } >"$HERE/record.new" && mv -f -- "$HERE/record.new" "$HERE/record"
-  rm -f -- "$HERE/touched"
 }
 
 # record_unit: the verb that takes back what was done to it, or to the firewall.
@@ -96,7 +99,7 @@ prune_generations() {
     rm -rf -- "$STATE/txn/$each"
   done
   prune_copies
-  while [ "$(du -sk -- "$STATE/before" 2>/dev/null | cut -f 1)" -gt "$KEPT_KILOBYTES" ]; do
+  while size=$(du -sk -- "$STATE/before" 2>/dev/null) && [ "${size%%[!0-9]*}" -gt "$KEPT_KILOBYTES" ]; do
     oldest=$(ls -1 -- "$STATE"/txn/*/generation 2>/dev/null | head -n 1)
     [ -n "$oldest" ] && [ "${oldest%/generation}" != "$HERE" ] || break
     rm -rf -- "${oldest%/generation}"
@@ -105,8 +108,8 @@ prune_generations() {
 }
 
 prune_copies() {
-  wanted=$(cat -- "$STATE/manifest.json" "$STATE"/txn/*/record "$STATE"/txn/*/before.json 2>/dev/null |
-    grep -oE '[0-9a-f]{64}' | sort -u)
+  wanted=$(grep -ohE '[0-9a-f]{64}' -- \
+    "$STATE/manifest.json" "$STATE"/txn/*/record "$STATE"/txn/*/before.json 2>/dev/null)
   for copy in "$STATE"/before/*; do
     [ -f "$copy" ] || continue
     case $wanted in

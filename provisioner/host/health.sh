@@ -1,21 +1,25 @@
 # Is mail service alive? Asked before the change, to know what to expect, and after it.
 LOG= LOGGED=0 SINCE=0
 
-# reach PORT: an address that the listener on this port can be reached at, from the
-# kernel's own table (state 0A is LISTEN); fails if nobody listens.
+# reach PORT: $address is where the listener on this port can be reached, from the kernel's own
+# table (state 0A is LISTEN); fails if nobody listens.
 reach() {
   hex=$(printf '%04X' "$1")
-  local4=$(grep -hi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp 2>/dev/null | head -n 1)
+  local4=$(grep -him 1 "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp 2>/dev/null)
   if [ -n "$local4" ]; then
     set -- $local4
-    address=${2%:*}
-    [ "$address" = 00000000 ] && { echo 127.0.0.1; return; }
+    address=${2%:*} octets=
     # The kernel prints an IPv4 address in host byte order.
-    printf '%d.%d.%d.%d\n' "0x${address#??????}" "0x$(echo "$address" | cut -c 5-6)" \
-      "0x$(echo "$address" | cut -c 3-4)" "0x$(echo "$address" | cut -c 1-2)"
+    while [ -n "$address" ]; do
+      octets=$octets.$((0x${address#"${address%??}"}))
+      address=${address%??}
+    done
+    address=${octets#.}
+    [ "$address" != 0.0.0.0 ] || address=127.0.0.1
     return
   fi
-  grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null && echo ::1
+  address=::1
+  grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null
 }
 
 # converse ADDRESS PORT PATIENCE: greeting, EHLO and a recipient. Configuration errors are
@@ -72,7 +76,7 @@ check_listener() {
       port=$(getent services "$port/tcp" | sed 's/.* \([0-9]*\)\/tcp.*/\1/;q')
       [ -n "$port" ] || return 1 ;;
   esac
-  address=$(reach "$port") || return 1
+  reach "$port" || return 1
   case $3 in
     plain) converse "$address" "$port" "$4" ;;
     starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" -starttls smtp ;;

@@ -54,7 +54,7 @@ opposite() {
 
 master_alive() {
   read -r pid 2>/dev/null <"$1/pid/master.pid" || return 1
-  [ "$(cat "/proc/${pid:-0}/comm" 2>/dev/null)" = master ]
+  read -r comm 2>/dev/null <"/proc/${pid:-0}/comm" && [ "$comm" = master ]
 }
 
 # wait_alive QUEUE: Postfix runs, at the latest after five seconds.

@@ -144,7 +144,7 @@ probe_contents() {
     count=$((count - 3))
   done
   [ ! -e "$STATE" ] || {
-    found=$(untrusted "$STATE")
+    untrusted "$STATE"
     [ -z "$found" ] || frame untrusted "$(in_words "$found")"
   }
   for name in manifest.json manifest.next pending; do

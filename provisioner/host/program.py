@@ -8,14 +8,16 @@ as payload and is read by exact length.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import secrets
 import shlex
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
-#: Payload pieces above this size, in bytes, travel compressed.
-COMPRESS_ABOVE = 2048
+#: Text of at most so many bytes travels in the script; everything else behind it, compressed.
+SHORT = 16_384
+#: What many hosts are sent, such as the guard, is compressed once, if it has no more bytes than
+#: these.
+SHARED = 1 << 20
 
 
 class Program:
@@ -38,21 +40,21 @@ class Program:
         self._lines.append(" ".join(words))
 
     def send(self, function: str, data: bytes, *arguments: str | int) -> None:
-        """Append a call that reads `data` from the payload.
+        """Append a call of a function that is given `data`.
 
-        The function's first two arguments are how many bytes to take and whether
-        they are compressed (`gzip` or `plain`).
+        Its first two arguments are what `take` of frames.sh wants: `text` and that text, or
+        `gzip` and how many bytes to read.
         """
-        packed = data
-        if len(data) > COMPRESS_ABOVE:
-            packed = gzip.compress(data, 6, mtime=0)
-        how = "plain" if packed is data else "gzip"
-        self.call(function, len(packed), how, *arguments)
+        if len(data) <= SHORT and b"\0" not in data:
+            self.call(function, "text", data.decode("utf-8", "surrogateescape"), *arguments)
+            return
+        packed = _packed(data) if len(data) <= SHARED else _packed.__wrapped__(data)
+        self.call(function, "gzip", len(packed), *arguments)
         self._payload.append(packed)
 
     def receive(self, name: str, data: bytes) -> None:
         """Append a call that stores `data` as one of our own files on the host (apply.sh)."""
-        self.send("receive", data, name, hashlib.sha256(data).hexdigest())
+        self.send("receive", data, name)
 
     def script(self) -> bytes:
         parts = [library(name) for name in ("frames.sh", *self._libraries)]
@@ -60,6 +62,11 @@ class Program:
 
     def payload(self) -> bytes:
         return b"".join(self._payload)
+
+
+@lru_cache(maxsize=16)
+def _packed(data: bytes) -> bytes:
+    return gzip.compress(data, 6, mtime=0)
 
 
 def quote(text: str) -> str:

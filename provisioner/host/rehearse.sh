@@ -5,13 +5,19 @@
 # rehearse_file PATH TYPE | rehearse_gone PATH TYPE: what the rehearsal sees at that path.
 rehearse_file() {
   locate "$1"
-  printf '%s\n%s\n' "$staged" "$target" >>"$STATE/scene.new"
-  [ "$2" = - ] || [ ! -f "$staged$(suffix "$2")" ] ||
-    printf '%s\n%s\n' "$staged$(suffix "$2")" "$target$(suffix "$2")" >>"$STATE/scene.new"
+  printf '%s\n%s\n' "$staged" "$target" >>"$HERE/scene"
+  [ "$2" = - ] || {
+    compiled_form "$staged" "$2"
+    [ ! -f "$compiled" ] || {
+      printf '%s\n' "$compiled"
+      compiled_form "$target" "$2"
+      printf '%s\n' "$compiled"
+    } >>"$HERE/scene"
+  }
 }
 
 rehearse_gone() {
-  printf '%s\n%s\n' - "$1" >>"$STATE/scene.new"
+  printf '%s\n%s\n' - "$1" >>"$HERE/scene"
 }
 
 # can_rehearse: or says what this host lacks.
@@ -36,26 +42,26 @@ rehearse() {
     frame note "not rehearsed: $lacks"
     return 0
   }
-  [ -f "$STATE/scene.new" ] || : >"$STATE/scene.new"
-  play "$STATE/scene.new" "$@" <"$STATE/rehearsal.new" >"$STATE/report.new"
-  grep -qx complete "$STATE/report.new" || echo "finding the rehearsal broke off" >>"$STATE/report.new"
+  [ -f "$HERE/scene" ] || : >"$HERE/scene"
+  play "$HERE/scene" "$@" <"$HERE/rehearsal" >"$HERE/report"
+  grep -qx complete "$HERE/report" || echo "finding the rehearsal broke off" >>"$HERE/report"
   frame report planned
-  cat "$STATE/report.new"
-  if grep -qE '^finding |^verdict .*failed=' "$STATE/report.new"; then
-    play /dev/null "$@" <"$STATE/rehearsal.new" >"$STATE/known.new"
-    inherited="$(inherited "$STATE/known.new" "$STATE/report.new")"
-    [ -z "$inherited" ] || printf '%s\n' "$inherited" >>"$STATE/known.new"
+  cat "$HERE/report"
+  if grep -qE '^finding |^verdict .*failed=' "$HERE/report"; then
+    play /dev/null "$@" <"$HERE/rehearsal" >"$HERE/known"
+    inherited="$(inherited "$HERE/known" "$HERE/report")"
+    [ -z "$inherited" ] || printf '%s\n' "$inherited" >>"$HERE/known"
     frame report live
-    cat "$STATE/known.new"
-    found=$(grep '^finding ' "$STATE/report.new" | grep -Fvxf "$STATE/known.new" | cut -d ' ' -f 2-)
-    case $(cat "$STATE/known.new") in
+    cat "$HERE/known"
+    found=$(grep '^finding ' "$HERE/report" | grep -Fvxf "$HERE/known" | cut -d ' ' -f 2-)
+    case $(cat "$HERE/known") in
       *"finding the rehearsal cannot be set up"*)
         [ "$tests" -eq 0 ] || stop refused "the policy tests cannot be held: ${found:-mounting is refused}"
-        frame note "not rehearsed: $(sed -n 's/^finding the rehearsal cannot be set up: //p' "$STATE/known.new")"
+        frame note "not rehearsed: $(sed -n 's/^finding the rehearsal cannot be set up: //p' "$HERE/known")"
         return 0 ;;
     esac
     [ -z "$found" ] || stop refused "$(printf '%s' "$found" | head -n 5)"
-    ! grep -q '^verdict .*failed=' "$STATE/report.new" || stop refused "a policy test fails"
+    ! grep -q '^verdict .*failed=' "$HERE/report" || stop refused "a policy test fails"
   fi
   frame step rehearse
 }

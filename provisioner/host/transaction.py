@@ -60,8 +60,7 @@ def apply_program(
     """The program that carries out `plan`, and nothing else; a policy test that fails stops
     it before the first rename."""
     program = _begun(plan, owner)
-    for step in plan.steps:
-        _stage(program, step)
+    _stage_all(program, plan.steps)
     if plan.manifest is not None:
         _receive_manifest(program, plan)
     program.receive("guard", journal.guard_script().encode())
@@ -71,6 +70,7 @@ def apply_program(
     if plan.activation is not Activation.NONE:
         _call_health(program, plan, "health_before")
     signatures = {each.path: each.signature for each in plan.preconditions}
+    _sum_up(program, plan.steps)
     for step in plan.steps:
         _back_up(program, step, plan, signatures)
     # What Postfix asks (policy services, SASL) runs before Postfix starts to ask, and with
@@ -103,6 +103,7 @@ def apply_program(
     for step in plan.steps:
         if step not in backends:
             _after(program, step)
+    _call_with_tables(program, "remember_compiled", plan.steps)
     program.call("finish")
     return program
 
@@ -169,9 +170,12 @@ def rehearsal_program(
 ) -> Program:
     """The program that proves `plan` without applying it: what it stages is thrown away."""
     program = _begun(plan, owner)
-    for step in plan.steps:
-        if not isinstance(step, Keep):
-            _stage(program, replace(step, keep=False) if isinstance(step, Write | Remove) else step)
+    steps = [
+        replace(step, keep=False) if isinstance(step, Write | Remove) else step
+        for step in plan.steps
+        if not isinstance(step, Keep)
+    ]
+    _stage_all(program, steps)
     program.call("sync_staged")
     backends = any(_is_backend_start(step, plan) for step in plan.steps)
     rehearsal.add_staged(program, plan, tests, backends=backends, live_policy=live_policy)
@@ -210,11 +214,35 @@ def _step_at(plan: HostPlan, path: str) -> Step | None:
     return next((s for s in plan.steps if getattr(s, "path", None) == path), None)
 
 
+def _stage_all(program: Program, steps: Sequence[Step]) -> None:
+    for step in steps:
+        _stage(program, step)
+    whole = {step.path: step.digest for step in steps if isinstance(step, Write | Restore)}
+    if whole:
+        program.call("stage_end", "\n".join(whole.values()), *whole)
+    _call_with_tables(program, "stage_compile", steps)
+
+
+def _call_with_tables(program: Program, function: str, steps: Sequence[Step]) -> None:
+    """One call with path and type of every table that `steps` compile, if there is any."""
+    words: list[str] = []
+    for step in steps:
+        match step:
+            case Compile(path, type_):
+                words += [path, type_]
+            case Write(path=path, compile=type_) | Restore(path=path, compile=type_) if type_:
+                words += [path, type_]
+            case _:
+                pass
+    if words:
+        program.call(function, *words)
+
+
 def _stage(program: Program, step: Step) -> None:
     match step:
         case MakeDirectory(path, attributes):
             program.call("make_directory", path, *_attributes(attributes))
-        case Write(path, digest, content, splices, attributes, type_, keep):
+        case Write(path, _, content, splices, attributes, _, keep):
             if keep:
                 program.call("keep", path)
             program.call("stage_begin", path)
@@ -223,18 +251,10 @@ def _stage(program: Program, step: Step) -> None:
                 program.send("stage_take", content)
             else:
                 _stage_splices(program, splices)
-            program.call("stage_end", digest)
-            if type_:
-                program.call("stage_compile", path, type_)
-        case Restore(path, digest, attributes, type_):
+        case Restore(path, digest, attributes):
             program.call("stage_begin", path)
             program.call("stage_kept_copy", digest)
             program.call("attributes_of_staged", *_attributes(attributes))
-            program.call("stage_end", digest)
-            if type_:
-                program.call("stage_compile", path, type_)
-        case Compile(path, type_):
-            program.call("stage_compile", path, type_)
         case Keep(path):
             program.call("keep", path)
         case Remove(path, keep, _):
@@ -253,6 +273,22 @@ def _stage_splices(program: Program, splices: tuple[Splice, ...]) -> None:
             program.send("stage_take", splice.replacement)
         position = splice.end
     program.call("stage_rest", position)
+
+
+def _sum_up(program: Program, steps: Sequence[Step]) -> None:
+    words: list[str] = []
+    for step in steps:
+        match step:
+            case Write(path=path, compile=type_) | Restore(path=path, compile=type_):
+                words += [path, type_ or NONE]
+            case Remove(path=path, type=type_):
+                words += [path, type_ or NONE]
+            case Compile(path, type_) | Drop(path, type_):
+                words += [path, type_]
+            case _:
+                pass
+    if words:
+        program.call("sum_up", *words)
 
 
 def _back_up(program: Program, step: Step, plan: HostPlan, signatures: Mapping[str, str]) -> None:
@@ -296,10 +332,6 @@ def _will_rename(program: Program, step: Step) -> None:
 
 def _after(program: Program, step: Step) -> None:
     match step:
-        case Write(path=path, compile=type_) | Restore(path=path, compile=type_) if type_:
-            program.call("remember_compiled", path, type_)
-        case Compile(path, type_):
-            program.call("remember_compiled", path, type_)
         case Control(unit, verb):
             program.call("control", verb, unit)
         case Firewall(verb, rule, part):

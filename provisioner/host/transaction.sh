@@ -17,8 +17,10 @@ open_transaction() {
   HERE=$STATE/txn/$RUN LEVEL=$1 UNIT=$2 QUEUE=$3 WINDOW=$4
   mkdir -p -- "$STATE/txn" && mkdir -- "$HERE" && printf '%s\n' "$OWNER" "$@" >"$HERE/about" &&
     printf '%s\n' $$ >"$HERE/shell" &&
-    { [ ! -f "$STATE/left" ] || mv -f -- "$STATE/left" "$HERE/staged"; } && journal BEGUN &&
-    ln -sn -- "txn/$RUN" "$OPEN" && persist "$HERE/about" "$HERE/" "$STATE/" || no_room
+    { [ ! -f "$STATE/left" ] || mv -f -- "$STATE/left" "$HERE/staged"; } &&
+    printf 'BEGUN\n' >"$HERE/journal" && ln -sn -- "txn/$RUN" "$OPEN" &&
+    persist "$HERE/about" "$HERE/journal" "$HERE/" "$STATE/" || no_room
+  AT=BEGUN
 }
 
 # decide confirmed|undone: one of those who try wins; $DECISION is what it said.
@@ -32,8 +34,8 @@ close_transaction() {
   [ "$AT" = "$1" ] || journal "$1"
   disarm
   rm -rf -- "$HERE/staged" "$HERE/undo" "$HERE/emptied" "$HERE"/renames.* "$HERE/looked" "$HERE/healthy" \
-    "$HERE/guard" "$HERE/guard.pid" "$HERE/shell" "$HERE"/*.new
-  rm -f -- "$OPEN"
+    "$HERE/touched" "$HERE/guard" "$HERE/guard.pid" "$HERE/shell" "$HERE"/*.new \
+    "$HERE/rehearsal" "$HERE/scene" "$HERE/report" "$HERE/known" "$OPEN"
   persist "$STATE/"
 }
 
@@ -48,11 +50,13 @@ forget_transaction() {
 # discard: only names that we gave are ever removed. What cannot be removed (the file system
 # turned read-only) goes with the next transaction.
 discard() {
+  set --
   [ ! -f "$HERE/staged" ] || while IFS= read -r path; do
     case ${path##*/} in
-      .*.provisioner-*)
-        rm -f -- "$path" "$path".* 2>/dev/null || printf '%s\n' "$path" >>"$STATE/left" ;;
+      .*.provisioner-*) set -- "$@" "$path" "$path".* ;;
     esac
   done <"$HERE/staged"
-  rm -f -- "$STATE"/*.new
+  rm -f -- "$STATE"/*.new "$@" 2>/dev/null || for path; do
+    [ ! -e "$path" ] && [ ! -L "$path" ] || printf '%s\n' "$path"
+  done >>"$STATE/left"
 }

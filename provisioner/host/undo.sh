@@ -9,6 +9,22 @@ undo_entry() {
   printf '%s\n%s\n%s\n%s\n%s\n' "$@" >>"$HERE/undo" || no_room
 }
 
+# sum_up PATH TYPE...: the digests that `backup` and `touches` want, of all at once: of what stands
+# there now, and of compiled forms.
+sum_up() {
+  files=
+  while [ $# -gt 0 ]; do
+    locate "$1"
+    files=$files$target$NL
+    [ "$2" = - ] || for source in "$target" "$staged"; do
+      compiled_form "$source" "$2"
+      files=$files$compiled$NL
+    done
+    shift 2
+  done
+  digests "$files"
+}
+
 # backup PATH BECOMES TYPE: BECOMES is the digest planned for it, `missing`, or, where only the
 # compiled form changes, `same` or `dropped`.
 backup() {
@@ -19,11 +35,17 @@ backup() {
     *) backup_file "$target" "$staged.old" "$2" ;;
   esac
   [ "$3" = - ] || {
-    compiled=$target$(suffix "$3")
-    becomes=missing
-    case $2 in missing | dropped) ;; *) false ;; esac || becomes=$(digest "$staged$(suffix "$3")")
+    compiled_form "$staged" "$3"
+    new=$compiled
+    case $2 in
+      missing | dropped) becomes=missing ;;
+      *)
+        sum_of "$new"
+        becomes=$sum ;;
+    esac
+    compiled_form "$target" "$3"
     [ "$becomes" = missing ] && [ ! -e "$compiled" ] ||
-      backup_file "$compiled" "$staged$(suffix "$3").old" "$becomes"
+      backup_file "$compiled" "$new.old" "$becomes"
   }
 }
 
@@ -33,7 +55,8 @@ backup_file() {
   if [ -f "$1" ]; then
     ln -f -- "$1" "$2" 2>/dev/null || { COPIED=yes && false; } || said=$(cp -a -- "$1" "$2" 2>&1) ||
       stop failed "cannot back up $1: ${said##*: }"
-    undo_entry old "$1" "$2" "$(digest "$1")" "$3"
+    sum_of "$1"
+    undo_entry old "$1" "$2" "$sum" "$3"
   else
     undo_entry new "$1" "$2" missing "$3"
   fi
@@ -48,9 +71,9 @@ backup_unit() {
   undo_entry unit "$2" "$(opposite "$1")" - -
 }
 
-# content PATH: its digest, or `missing`.
+# content PATH: $sum is its digest, or `missing`.
 content() {
-  if [ -e "$1" ] || [ -L "$1" ]; then digest "$1"; else echo missing; fi
+  if [ -e "$1" ] || [ -L "$1" ]; then digest "$1"; else sum=missing; fi
 }
 
 # each_undo FUNCTION: calls it with each entry.
@@ -71,8 +94,8 @@ foreign() {
   case $1 in
     old | new)
       renamed "$2" "$3" "$5" || return 0
-      now=$(content "$2")
-      [ "$now" = "$4" ] || [ "$now" = "$5" ] || printf '%s\n' "$2" ;;
+      content "$2"
+      [ "$sum" = "$4" ] || [ "$sum" = "$5" ] || printf '%s\n' "$2" ;;
   esac
 }
 
@@ -80,14 +103,16 @@ put_back() {
   case $1 in
     old | new)
       renamed "$2" "$3" "$5" || return 0
-      [ "$(content "$2")" = "$4" ] || CHANGED=yes
+      content "$2"
+      [ "$sum" = "$4" ] || CHANGED=yes
       if [ "$1" = new ]; then
-        [ "$(content "$2")" != "$5" ] || rm -f -- "$2"
+        [ "$sum" != "$5" ] || rm -f -- "$2"
       elif [ -e "$3" ]; then
         # Where both are one file, a rename does nothing.
         mv -f -- "$3" "$2"
       fi
-      [ "$(content "$2")" = "$4" ] || FAILED="$FAILED $2" ;;
+      content "$2"
+      [ "$sum" = "$4" ] || FAILED="$FAILED $2" ;;
     attributes)
       group=${3#* } group=${group% *}
       [ "$(stat -L -c '%U %G %a' -- "$2")" = "$3" ] || {

@@ -28,7 +28,7 @@ PHASES = (
     ("compile", "stage_compile"),
     ("rehearse", "rehearse_file rehearse_gone rehearse_backends rehearse validate"),
     ("health before", "health_before"),
-    ("back up", "backup backup_attributes backup_unit rename_list will_rename will_compile "
+    ("back up", "sum_up backup backup_attributes backup_unit rename_list will_rename will_compile "
      "will_remove prepared"),
     ("arm the guard", "arm_guard"),
     ("rename", "rename_all attributes make_queue control swapped"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provisioner.host.program import COMPRESS_ABOVE, Program, library, quote
+from provisioner.host.program import SHORT, Program, library, quote
 
 #: Each shell's command; those that are not on this machine are left out.
 SHELLS = {
@@ -93,7 +93,7 @@ def test_bytes_that_are_no_text_arrive_too(shell: str) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 @settings(max_examples=15)
 @given(pieces=st.lists(st.binary(max_size=40), max_size=4))
-@example(pieces=[b"", b"\n", b"", b"exit 1\n", b"\0\xff", b"x" * (COMPRESS_ABOVE + 1), b"end"])
+@example(pieces=[b"", b"\n", b"", b"exit 1\n", b"\0\xff", b"x" * (SHORT + 1), b"end"])
 def test_pieces_of_the_payload_are_told_apart(shell: str, pieces: list[bytes]) -> None:
     from provisioner.host.frames import split
 
@@ -108,7 +108,14 @@ def test_large_pieces_travel_compressed() -> None:
     program = Program()
     program.send("receive", b"a" * 100_000, "x")
     assert len(program.payload()) < 1000
-    assert f"receive {len(program.payload())} gzip x" in program.script().decode()
+    assert f"receive gzip {len(program.payload())} x" in program.script().decode()
+
+
+def test_short_text_travels_in_the_script() -> None:
+    program = Program()
+    program.send("receive", b"it's\n\xff", "x")
+    assert program.payload() == b""
+    assert b"""receive text 'it'"'"'s\n\xff' x""" in program.script()
 
 
 def test_nul_cannot_be_passed() -> None:
