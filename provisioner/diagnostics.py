@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,9 +31,11 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like `word`, if one is near enough to be meant."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """The known name most like `word`, if one is near enough (0 to 1) to be meant."""
+    import difflib
+
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return matches[0] if matches else None
 
 

@@ -26,6 +26,7 @@ from provisioner.planning.planner import Desired
 from provisioner.report.console import print_diagnostic
 from provisioner.roles.desired import UMBRELLA, Findings, desired_states
 from provisioner.roles.loading import RoleLibrary
+from provisioner.roles.misspelt import misspelt
 from provisioner.secrets import Secret
 from provisioner.transport.base import Target
 from provisioner.transport.opening import open_transport
@@ -81,6 +82,8 @@ def load(options: Common, only: Collection[str] | None = None) -> Workspace:
         folder=site_path.parent,
         reader=reader,
     )
+    for slip in misspelt(hosts, assigned, library.names()):
+        print_diagnostic(slip)
     targets = _targets(hosts, options, reader)
     return Workspace(
         inventory, site, hosts, desired, targets, who, bool(options.limit) or only is not None

@@ -160,11 +160,13 @@ class Builder:
     def finish(self) -> None:
         """Apply the rules for the whole. Raises InputError: `all` inside another group."""
         everything, ungrouped = self.groups["all"], self.groups["ungrouped"]
+        known: dict[tuple[str, ...], dict[str, GroupDraft]] = {}
         for group in self.groups.values():
             if group is not everything and not group.parents:
                 self.add_child(everything, group, group.mark)
         for host in self.hosts.values():
-            member_of = self.memberships(host)
+            direct = tuple(host.direct)
+            member_of = known.get(direct) or known.setdefault(direct, self.memberships(host))
             others = member_of.keys() - {"all", "ungrouped"}
             if "ungrouped" in member_of:
                 if others and host.name in ungrouped.hosts:

@@ -50,7 +50,8 @@ def to_list(inventory: Inventory, hosts: Iterable[Host] | None = None) -> dict[s
             entry["children"] = list(group.children)
         if entry:
             result[name] = entry
-    variables = {name: _variables(host, marked=True) for name, host in shown.items()}
+    seen: dict[int, Any] = {}
+    variables = {name: _variables(host, seen, marked=True) for name, host in shown.items()}
     result["_meta"] = {
         "hostvars": {name: values for name, values in variables.items() if values},
         "profile": "inventory_legacy",
@@ -64,11 +65,14 @@ def host_variables(host: Host) -> dict[str, Any]:
     Variables that Ansible sets itself are left out. Encrypted values stay as they are
     written; what is out of an encrypted file is `***`.
     """
-    return _variables(host, marked=False)
+    return _variables(host, {}, marked=False)
 
 
-def _variables(host: Host, *, marked: bool) -> dict[str, Any]:
-    """`marked`: with Ansible's mark on text that is no template, as only `--list` has it."""
+def _variables(host: Host, seen: dict[int, Any], *, marked: bool) -> dict[str, Any]:
+    """`marked`: with Ansible's mark on text that is no template, as only `--list` has it.
+
+    `seen` holds by their identity what became of values that hosts share.
+    """
     values: dict[Any, Any] = {}
     sealed: set[Any] = set()
     for layer in host.layers:
@@ -77,11 +81,20 @@ def _variables(host: Host, *, marked: bool) -> dict[str, Any]:
             sealed |= layer.keys()
         elif sealed:
             sealed -= layer.keys()
-    return {
-        json_key(key): MASK if key in sealed else plain(value, marked=marked)
-        for key, value in values.items()
-        if key not in _INTERNAL
-    }
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in _INTERNAL:
+            continue
+        if key in sealed:
+            shown = MASK
+        elif type(value) in _JSON_SCALARS:
+            shown = value
+        elif id(value) in seen:
+            shown = seen[id(value)]
+        else:
+            shown = seen[id(value)] = plain(value, marked=marked)
+        result[key if type(key) is str else json_key(key)] = shown
+    return result
 
 
 def origins(host: Host, merged: Collection[str] = ()) -> dict[str, Any]:

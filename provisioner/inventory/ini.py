@@ -65,7 +65,8 @@ class _IniReader:
         line = raw.strip()
         if not line or line[0] in "#;":
             return
-        offset = raw.index(line[0]) + 1
+        first = line[0]
+        offset = raw.index(first) + 1
         mark = Mark(self.file, number, offset)
         undecodable = None if self.ascii_only else _NOT_UTF8.search(line)
         if undecodable:
@@ -74,10 +75,10 @@ class _IniReader:
                 mark=Mark(self.file, number, offset + undecodable.start()),
                 help="save the file in UTF-8",
             )
-        section = _SECTION.fullmatch(line) if line[0] == "[" else None
+        section = _SECTION.fullmatch(line) if first == "[" else None
         if section:
             self._section(section[1], section[2] or "hosts", mark)
-        elif line.startswith("[") and line.endswith("]"):
+        elif first == "[" and line[-1] == "]":
             raise InputError(
                 f"this is no section header: {printable(line)}",
                 mark=mark,
@@ -122,10 +123,21 @@ class _IniReader:
     def _host_line(self, line: str, mark: Mark) -> None:
         (pattern, _), *assignments = words(line, mark)
         names, port = self._expand(pattern, mark)
+        variables = self._assigned(line, assignments, mark) if assignments else None
+        for name in names:
+            self.builder.add_host(name, self.group, mark, port)
+            if variables:
+                own = variables if len(names) == 1 else _copy(variables)
+                self.builder.set_variables(name, own)
+
+    def _assigned(self, line: str, assignments: list[tuple[str, int]], mark: Mark) -> Map:
+        """The variables of a host line: its words behind the host, each with its column."""
         variables = Map(mark=mark)
+        marks, key_marks = variables.marks, variables.key_marks
+        file, number = mark.file, mark.line
         for word, column in assignments:
             key, equals, text = word.partition("=")
-            at = Mark(mark.file, mark.line, column)
+            at = Mark(file, number, column)
             if not equals:
                 raise InputError(
                     f'"{printable(word)}" is no key=value',
@@ -140,16 +152,14 @@ class _IniReader:
                     at,
                     "remove one of them",
                 )
-            value_mark = Mark(mark.file, mark.line, column + len(key) + 1)
+            key_marks[key] = at
+            marks[key] = value_mark = Mark(file, number, column + len(key) + 1)
             variables[key] = typed(text, value_mark)
-            variables.marks[key], variables.key_marks[key] = value_mark, at
-        for name in names:
-            self.builder.add_host(name, self.group, mark, port)
-            if variables:
-                own = variables if len(names) == 1 else _copy(variables)
-                self.builder.set_variables(name, own)
+        return variables
 
     def _expand(self, pattern: str, mark: Mark) -> tuple[list[str], int | None]:
+        if ":" not in pattern and "[" not in pattern and pattern.strip() != "---":
+            return [pattern], None
         try:
             names, port = expand(pattern)
         except RangeError as error:

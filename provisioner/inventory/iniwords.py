@@ -7,6 +7,7 @@ import io
 import re
 import shlex
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import InputError
@@ -22,8 +23,8 @@ _PLAIN_WORD = re.compile(r"[^ \t\r\n]+")
 _EASY_WORD = re.compile(
     r"""[ \t\r\n]*(?=[^ \t\r\n#])([^ \t\r\n"'#]*)(?:"([^"]*)"|'([^']*)')?(?=[ \t\r\n]|$)"""
 )
-#: With none of these in a line, words are what stands between blanks.
-_NEEDS_CARE = frozenset("\"'\\#")
+#: Before the first of these in a line, words are what stands between blanks.
+_NEEDS_CARE = re.compile(r"""["'\\#]""")
 #: Texts that Python reads as no literal: what begins with a name (but none that a literal can
 #: begin with, as `b"` and `set()` do), and addresses.
 _NO_LITERAL = re.compile(
@@ -31,6 +32,8 @@ _NO_LITERAL = re.compile(
     r"|[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}"
 )
 _SMALL_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
+#: How many texts' literals are remembered: values repeat from host to host.
+_REMEMBERED = 4096
 
 
 def words(line: str, mark: Mark) -> list[tuple[str, int]]:
@@ -38,27 +41,41 @@ def words(line: str, mark: Mark) -> list[tuple[str, int]]:
 
     `line` begins at `mark`, with a word. Raises InputError: a quote is not closed.
     """
-    if _NEEDS_CARE.isdisjoint(line):
-        first = mark.column
-        return [(found[0], first + found.start()) for found in _PLAIN_WORD.finditer(line)]
-    return _easy_words(line, mark.column) or list(_shell_words(line, mark))
+    column = mark.column
+    care = _NEEDS_CARE.search(line)
+    end = len(line) if care is None else line.rfind(" ", 0, care.start()) + 1
+    plain = _plain_words(line[:end], column)
+    if care is None:
+        return plain
+    easy = _easy_words(line, end, column)
+    return list(_shell_words(line, mark)) if easy is None else plain + easy
 
 
-def _easy_words(line: str, column: int) -> list[tuple[str, int]]:
-    """As `words`, or nothing where that takes shlex, which is slow."""
+def _plain_words(text: str, column: int) -> list[tuple[str, int]]:
+    """As `words`, of a text without quotes, backslashes and comments."""
+    if not text.isprintable():  # there are other blanks than spaces
+        return [(found[0], column + found.start()) for found in _PLAIN_WORD.finditer(text)]
     found: list[tuple[str, int]] = []
+    for word in text.split(" "):
+        if word:
+            found.append((word, column))
+        column += len(word) + 1
+    return found
+
+
+def _easy_words(line: str, end: int, column: int) -> list[tuple[str, int]] | None:
+    """As `words` from the index `end` on, or None where that takes shlex, which is slow."""
     if "\\" in line:
-        return found
-    at, end = 0, len(line)
-    while at < end:
-        word = _EASY_WORD.match(line, at)
-        if word is None:
-            rest = line[at:].lstrip(_BLANKS)
-            return found if rest.startswith("#") else []
+        return None
+    found: list[tuple[str, int]] = []
+    for word in _EASY_WORD.finditer(line, end):
+        if word.start() != end:
+            break  # what stands between is no easy word
         plain, double, single = word.groups("")
         found.append((plain + double + single, column + word.start(1)))
-        at = word.end()
-    return found
+        end = word.end()
+    rest = line[end:].lstrip(_BLANKS)
+    return found if not rest or rest[0] == "#" else None
 
 
 def _shell_words(line: str, mark: Mark) -> Iterator[tuple[str, int]]:
@@ -91,18 +108,24 @@ def typed(text: str, mark: Mark) -> Any:
     if _SMALL_NUMBER.fullmatch(text):
         return int(text)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        return _plain(_literal(text), mark)
     except (TypeError, MemoryError, RecursionError) as error:
         raise InputError(
             f"the value cannot be read: {str(error) or type(error).__name__}",
             mark=mark,
             help="quote the value",
         ) from None
-    return _plain(value, mark)
+
+
+@lru_cache(_REMEMBERED)
+def _literal(text: str) -> Any:
+    """The Python literal `text`, shared: to be copied before use; or `text`, if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _plain(value: Any, mark: Mark) -> Any:

@@ -10,26 +10,39 @@ _INDENT = "    "
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def pretty(value: Any, begin: str = "\n") -> str:
+def pretty(value: Any) -> str:
     """What json.dumps gives with `indent=4, sort_keys=True, ensure_ascii=False`.
 
-    Keys are text. json.dumps does this with one generator a container, in twice the time.
-    `begin` is what a line at the depth of `value` begins with.
+    Keys are text. json.dumps does this with one generator a container, in twice the time,
+    and writes what many hosts share once for each of them.
     """
+    return _written(value, "\n", {})
+
+
+def _written(value: Any, begin: str, known: dict[tuple[int, str], str]) -> str:
+    """`begin` is what a line at the depth of `value` begins with; `known`, by identity and
+    depth, what was written before."""
     kind = type(value)
     if kind is str:
         text: str = encode_basestring(value)
         return text
     if kind is int:
         return repr(value)
+    if kind not in (dict, list) or not value:
+        return _encode(value)
+    place = (id(value), begin)
+    written = known.get(place)
+    if written is not None:
+        return written
     inside = begin + _INDENT
-    if kind is dict and value:
+    if kind is dict:
         items = [
             f"{inside}{encode_basestring(key)}: "
-            f"{encode_basestring(item) if type(item) is str else pretty(item, inside)}"
+            f"{encode_basestring(item) if type(item) is str else _written(item, inside, known)}"
             for key, item in sorted(value.items())
         ]
-        return f"{{{','.join(items)}{begin}}}"
-    if kind is list and value:
-        return f"[{','.join([inside + pretty(item, inside) for item in value])}{begin}]"
-    return _encode(value)
+        written = f"{{{','.join(items)}{begin}}}"
+    else:
+        written = f"[{','.join([inside + _written(item, inside, known) for item in value])}{begin}]"
+    known[place] = written
+    return written

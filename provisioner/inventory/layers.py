@@ -35,8 +35,9 @@ class LayerBook:
 
     def __init__(self, builder: Builder, bases: Sequence[Path], files: VarsFiles) -> None:
         self._groups = builder.groups
-        self._bases = bases
         self._files = files
+        self._group_bases = [base for base in bases if files.has_any(base, "group_vars")]
+        self._host_bases = [base for base in bases if files.has_any(base, "host_vars")]
         self._by_groups: dict[tuple[str, ...], Layers] = {}
         self._flat: dict[tuple[int, ...], Map] = {}
         self._merged: dict[tuple[str, tuple[int, ...]], Map] = {}
@@ -54,21 +55,19 @@ class LayerBook:
             for group in (("all",), names):
                 inline += [
                     layer
-                    for base in self._bases
+                    for base in self._group_bases
                     for name in group
                     for layer in self._files.layers(base, "group_vars", name)
                 ]
             self._by_groups[names] = tuple(layer for layer in inline if layer)
         return self._by_groups[names]
 
-    def of_host(self, host: HostDraft, groups: tuple[str, ...]) -> Layers:
-        own = [layer for base in self._bases for layer in self._host_files(base, host.name)]
-        if host.vars:
-            own.insert(0, host.vars)
-        return (*self.of_groups(groups), *own)
-
-    def _host_files(self, base: Path, name: str) -> list[Map]:
-        return self._files.layers(base, "host_vars", name)
+    def of_host(self, host: HostDraft) -> list[Map]:
+        """The host's own layers, on top of those of its groups."""
+        own = [host.vars] if host.vars else []
+        for base in self._host_bases:
+            own += self._files.layers(base, "host_vars", host.name)
+        return own
 
     def ready(self, layers: Layers) -> Layers:
         """`layers` with encrypted files opened. Raises InputError where one cannot be."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from provisioner.errors import InputError
-from provisioner.inventory.values import VaultValue
+from provisioner.inventory.markers import is_template
+from provisioner.inventory.values import VaultValue, kind_of
 from provisioner.inventory.yamlfile import overlay
 from provisioner.marks import Map, Mark, Seq
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_DIRECTIVES = frozenset(("append", "prepend"))
+#: Keys of a mapping that extends a list instead of replacing it.
+DIRECTIVES = frozenset(("append", "prepend"))
 
 
 def flatten(layers: Iterable[Map]) -> Map:
@@ -42,8 +44,8 @@ def merge_options(variable: str, layers: Iterable[Map]) -> Map:
     if not isinstance(value, Map):
         closed = isinstance(value, VaultValue)
         raise InputError(
-            f'"{variable}" holds the options of a role and is a mapping'
-            + (", not one encrypted value" if closed else f"; this is a {_kind(value)}"),
+            f'"{variable}" holds options and is a mapping'
+            + (", not one encrypted value" if closed else f"; this is {kind_of(value)}"),
             mark=mark,
             help="encrypt the values in it, or the whole file"
             if closed
@@ -55,7 +57,7 @@ def merge_options(variable: str, layers: Iterable[Map]) -> Map:
 
 def _over(below: Any, above: Any, mark: Mark | None) -> Any:
     if isinstance(above, Map):
-        if above and above.keys() <= _DIRECTIVES and not isinstance(below, Map):
+        if above and above.keys() <= DIRECTIVES and not isinstance(below, Map):
             return _extended(below, above, mark)
         return _merge_mappings(below if isinstance(below, Map) else Map(), above)
     return above
@@ -77,7 +79,7 @@ def _extended(below: Any, directive: Map, mark: Mark | None) -> Seq:
     """The list `below` with what `directive` says around it."""
     if below is not None and not isinstance(below, list):
         raise InputError(
-            f"there is no list to extend here; the value so far is a {_kind(below)}",
+            f"there is no list to extend here; the value so far is {kind_of(below)}",
             mark=mark,
             help="append and prepend work on lists; write the value itself to replace it",
         )
@@ -89,16 +91,12 @@ def _extended(below: Any, directive: Map, mark: Mark | None) -> Seq:
         if not isinstance(part, list):
             name = "append" if part is directive.get("append") else "prepend"
             raise InputError(
-                f'"{name}" takes a list; this is a {_kind(part)}',
+                f'"{name}" takes a list; this is {kind_of(part)}',
                 mark=directive.marks.get(name, mark),
-                help=f"write {name}: [ITEM, ...]",
+                help=f'templates are filled in after merging; write {name}: ["{{{{ ... }}}}"]'
+                if is_template(part)
+                else f"in brackets it is a list: {name}: [ITEM, ...]",
             )
         result.extend(part)
         result.marks.extend(getattr(part, "marks", ()))
     return result
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return "mapping"
-    return "list" if isinstance(value, list) else type(value).__name__

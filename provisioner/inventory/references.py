@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -80,6 +79,8 @@ def _from_file(path: Path, mark: Mark) -> str:
 def _from_program(words: Sequence[str], folder: Path, mark: Mark | None) -> str:
     """What the program prints. Of its complaints the last line is shown, nothing else."""
     name = printable(words[0])
+    import subprocess  # most secrets need no program
+
     by_hand = "run it by hand; what it prints on standard output is the secret"
     try:
         done = subprocess.run(

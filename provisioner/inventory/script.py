@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,8 @@ def read_program(path: Path, builder: Builder) -> None:
 
 
 def _run(path: Path, *arguments: str) -> Map:
+    import subprocess  # most inventories are no programs
+
     where = Mark(str(path))
     by_hand = f"run it by hand: {path} {' '.join(arguments)}"
     try:

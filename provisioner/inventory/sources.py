@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from provisioner.diagnostics import Diagnostic
+    from provisioner.inventory.layers import Layers
     from provisioner.inventory.yamlfile import Document
 
 #: Names that are no inventories in a directory of inventories.
@@ -105,15 +106,15 @@ def _complete(builder: Builder, bases: list[Path], vault: Vault | None) -> Inven
     files = VarsFiles(vault)
     book = LayerBook(builder, bases, files)
     hosts: dict[str, Host] = {}
-    orders: dict[tuple[str, ...], tuple[str, ...]] = {}
+    known: dict[tuple[str, ...], tuple[tuple[str, ...], Layers]] = {}
     for draft in builder.hosts.values():
         direct = tuple(draft.direct)
-        groups = orders.get(direct)
-        if groups is None:
-            groups = orders[direct] = book.order(builder.memberships(draft))
-        shared = len(book.of_groups(groups))
-        layers = book.of_host(draft, groups)
-        hosts[draft.name] = Host(draft.name, groups, layers, shared, book, draft.mark)
+        if direct not in known:
+            groups = book.order(builder.memberships(draft))
+            known[direct] = groups, book.of_groups(groups)
+        groups, shared = known[direct]
+        layers = (*shared, *book.of_host(draft))
+        hosts[draft.name] = Host(draft.name, groups, layers, len(shared), book, draft.mark)
     groups_read = {
         group.name: Group(
             group.name,

@@ -233,7 +233,9 @@ def _compiled(text: str) -> tuple[bool, CodeType]:
         reason = error.message if isinstance(error, TemplateError) else error.msg
         raise InputError(
             f"the template cannot be read: {reason}",
-            help='close "{{" with "}}" and "{%" with "%}"; text that is no template: !unsafe',
+            help="end what was begun: {% endif %}, {% endfor %}"
+            if "Unexpected end of template" in (reason or "")
+            else 'close "{{" with "}}" and "{%" with "%}"; text that is no template: !unsafe',
         ) from None
 
 

@@ -1,7 +1,8 @@
-"""Scalars that need more than a plain Python value."""
+"""Scalars that need more than a plain Python value, and what kinds of values are called."""
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,23 @@ class UnsafeText(str):
     """Text marked `!unsafe`: never a template, whatever it looks like."""
 
     __slots__ = ()
+
+
+def kind_of(value: object) -> str:
+    """What the author of a file calls a value of this kind: "text", "a list", …"""
+    if value is None:
+        return "nothing"
+    names = {
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        datetime.date: "a date",
+        SecretReference: "a secret",
+        VaultValue: "a secret",
+    }
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "a mapping")
 
 
 class OddNumber(int):

@@ -9,6 +9,7 @@ from provisioner.errors import InputError
 from provisioner.inventory.jsonfile import parse_data
 from provisioner.inventory.readfile import VAULT_HEADER, read_text
 from provisioner.inventory.sealed import SealedMap
+from provisioner.inventory.values import kind_of
 from provisioner.marks import Map, Mark
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ class VarsFiles:
         self.warnings: list[Diagnostic] = []
         self.errors: list[Diagnostic] = []
         self._folders: dict[tuple[str, str], Path] = {}
-        #: The folders that hold nothing, or are none.
-        self._empty: set[tuple[str, str]] = set()
         self._listings: dict[Path, frozenset[str]] = {}
         self._layers: dict[Path, Map | None] = {}
+
+    def has_any(self, base: Path, kind: str) -> bool:
+        """Whether `base`/`kind` is a directory with something in it."""
+        return bool(self._listing(self._folder(base, kind)))
 
     def layers(self, base: Path, kind: str, name: str) -> list[Map]:
         """What `base`/`kind` says about `name`: a layer a file, lowest precedence first.
@@ -45,10 +48,7 @@ class VarsFiles:
         NAME.json only the first that exists counts; where it is a directory, all in it.
         Broken files are collected in `errors`.
         """
-        key = (str(base), kind)  # joining and hashing paths is what costs with many hosts
-        if key in self._empty:
-            return []
-        folder = self._folder(key, base)
+        folder = self._folder(base, kind)
         extensions = self._present(folder, name)
         if not extensions or name.startswith("/") or "\0" in name:
             return []
@@ -58,11 +58,10 @@ class VarsFiles:
         files = self._inside(found[0]) if found[0].is_dir() else [found[0]]
         return [layer for file in files if (layer := self._read(file)) is not None]
 
-    def _folder(self, key: tuple[str, str], base: Path) -> Path:
+    def _folder(self, base: Path, kind: str) -> Path:
+        key = (str(base), kind)  # joining and hashing paths is what costs with many hosts
         if key not in self._folders:
-            self._folders[key] = base / key[1]
-            if not self._listing(self._folders[key]):
-                self._empty.add(key)
+            self._folders[key] = base / kind
         return self._folders[key]
 
     def _present(self, folder: Path, name: str) -> list[str]:
@@ -127,8 +126,7 @@ class VarsFiles:
             return None
         if not isinstance(value, Map):
             raise InputError(
-                f"a file of variables is a mapping; this is a"
-                f" {'list' if isinstance(value, list) else type(value).__name__}",
+                f"a file of variables is a mapping; this is {kind_of(value)}",
                 mark=getattr(value, "mark", None) or Mark(str(path), 1, 1),
                 help='write "name: value" lines',
             )

@@ -8,8 +8,6 @@ salt, HMAC-SHA256 and ciphertext. The keys come from the password by PBKDF2 (SHA
 from __future__ import annotations
 
 import binascii
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,10 +63,11 @@ class Vault:
 
         What is inside is not remembered as a secret; that is its reader's business.
         """
-        if not self.passwords:
-            raise InputError("this is encrypted by ansible-vault", mark=mark, help=_GIVE_ONE)
         if text not in self._opened:
-            self._opened[text] = self._open(parse(text, mark), mark)
+            envelope = parse(text, mark)
+            if not self.passwords:
+                raise InputError("this is encrypted by ansible-vault", mark=mark, help=_GIVE_ONE)
+            self._opened[text] = self._open(envelope, mark)
         return self._opened[text]
 
     def _open(self, envelope: Envelope, mark: Mark | None) -> str:
@@ -127,6 +126,9 @@ def parse(text: str, mark: Mark | None) -> Envelope:
 
 def unseal(envelope: Envelope, password: Secret) -> bytes | None:
     """The content, or None where the password is another one."""
+    import hashlib
+    import hmac
+
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     length = 2 * _KEY_BYTES + _BLOCK_BYTES

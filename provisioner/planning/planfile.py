@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from provisioner import __version__
-from provisioner.diagnostics import brief
+from provisioner.diagnostics import Diagnostic, brief
 from provisioner.errors import HostError, InputError
 from provisioner.marks import Mark
 from provisioner.planning import manifest, sealing
@@ -80,16 +80,19 @@ def dump(
     know, so that nothing could open the seal.
     """
     content = json.loads(_adapter(SavedPlan).dump_json(plan))
+    told: list[Diagnostic] = []
     for host, saved_host in content["hosts"].items():
         body = saved_host["plan"]
         for change in body["changes"]:
             del change["effects"]  # the steps say it all
         secret = sealing.secret_of(desired[host].resources) if host in desired else None
         if secret is None:
-            _refuse_secrets(host, plan.hosts[host].plan)
+            told += _told_secrets(host, plan.hosts[host].plan)
             continue
         inner = json.dumps({name: body.pop(name) for name in body.keys() - _SHOWN}).encode()
         saved_host["sealed"] = sealing.seal(inner, secret, random_bytes(sealing.SALT_BYTES))
+    if told:
+        raise InputError.of(told)
     body = {"format": FORMAT, "provisioner": __version__, "plan": content}
     return json.dumps({**body, "digest": _digest(body)}, indent=1, sort_keys=True) + "\n"
 
@@ -174,13 +177,17 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refuse_secrets(host: str, plan: HostPlan) -> None:
-    """New content may be a secret; values from before us travel in the manifest, and some
-    settings hold passwords."""
+def _told_secrets(host: str, plan: HostPlan) -> Iterator[Diagnostic]:
+    """What of an unsealed plan would tell a secret. New content may be one; values from before
+    us travel in the manifest, and some settings hold passwords."""
+    advice = (
+        f"apply it without a saved plan: provisioner apply --limit {host}; a plan of the others: "
+        f"--limit 'all,!{host}'. Where a host's own options hold a secret (!vault, !env, !file, "
+        "!command), its plan is sealed and can be saved"
+    )
     for address in plan.secrets:
-        raise InputError(
-            f"{host}: {address} holds a secret, which a saved plan must not carry",
-            help="apply this host without a saved plan",
+        yield Diagnostic(
+            f"{host}: {address} holds a secret, which a saved plan must not carry", help=advice
         )
     resources = (plan.manifest or {}).get("resources", {})
     assert isinstance(resources, dict)  # noqa: S101 - built by planning.manifest
@@ -195,9 +202,10 @@ def _refuse_secrets(host: str, plan: HostPlan) -> None:
             parameter = name if kind == "parameter" else ""
             hidden = kind in ("parameter", "service") and sensitive.is_sensitive(parameter, value)
         if hidden:
-            raise InputError(
-                f"{host}: {address} holds a secret today, which a saved plan must not carry",
-                help="apply this host without a saved plan",
+            yield Diagnostic(
+                f"{host}: {address} holds a secret today, which a saved plan must not carry: it"
+                " would be remembered as what was there before",
+                help=advice,
             )
 
 

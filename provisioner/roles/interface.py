@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.errors import InputError
 from provisioner.marks import find_mark
+from provisioner.postfix.own import own_domain, own_network
 from provisioner.resources.base import Origin
 
 
@@ -35,10 +36,10 @@ class MailFacts(RoleOptions):
     hostname: str | None = None
     """The name the mail system calls itself (`myhostname`). Not set: what the host has."""
 
-    domains: list[str] = []
+    domains: list[Annotated[str, AfterValidator(own_domain)]] = []
     """The domains mail is accepted for as final destination (`mydestination`)."""
 
-    networks: list[str] = []
+    networks: list[Annotated[str, AfterValidator(own_network)]] = []
     """The networks whose clients are our own (`mynetworks`), loopback included."""
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from provisioner.diagnostics import Diagnostic, nearest
-from provisioner.inventory.values import OddNumber
+from provisioner.inventory.merge import DIRECTIVES
+from provisioner.inventory.values import OddNumber, kind_of
 from provisioner.marks import Map, Mark, find_mark
 from provisioner.roles.interface import RoleOptions
 from provisioner.secrets import remember
@@ -25,7 +26,9 @@ def validate(model: type[Model], source: Any, label: str) -> tuple[Model | None,
         source = Map()
     if not isinstance(source, Mapping):
         found = Diagnostic(
-            f"{label} must be a mapping of options, not {_kind(source)}", find_mark(source, ())
+            f"{label} must be a mapping of options, not {kind_of(source)}",
+            find_mark(source, ()),
+            _other_kind(source, {"a mapping"}),
         )
         return None, [found]
     _remember_secrets(model, source)
@@ -90,11 +93,11 @@ def _diagnostic(
     value = first.get("input")
     if first["loc"][-1:] == ("[key]",) or first["type"] == "invalid_key":
         where = ".".join((label, *(str(step) for step in path[:-1])))
-        message = f"{where}: a name must be text, not {_kind(value)}"
+        message = f"{where}: a name must be text, not {kind_of(value)}"
         return Diagnostic(message, find_mark(source, path, key=True), _advice(value, ["text"]))
     wanted = list(dict.fromkeys(_WANTED[e["type"]] for e in errors if e["type"] in _WANTED))
     if wanted:
-        message = f"{where}: must be {' or '.join(wanted)}, not {_kind(value)}"
+        message = f"{where}: must be {' or '.join(wanted)}, not {kind_of(value)}"
         return Diagnostic(message, find_mark(source, path), _advice(value, wanted))
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     advice = ""
@@ -111,7 +114,7 @@ def _advice(value: Any, wanted: Iterable[str]) -> str:
     if value is None:
         return "write '' if it is to be empty"
     if "text" not in wanted:
-        return ""
+        return _other_kind(value, set(wanted))
     if isinstance(value, bool):
         return "YAML reads yes, no, on and off as true and false: put the word in quotes"
     if isinstance(value, float):
@@ -121,6 +124,24 @@ def _advice(value: Any, wanted: Iterable[str]) -> str:
     if isinstance(value, datetime.date):  # a datetime is one, too
         return "put it in quotes: YAML reads it as a date"
     return "put it in quotes" if isinstance(value, int) else ""
+
+
+def _other_kind(value: Any, wanted: set[str]) -> str:
+    """How to write one of the kinds `wanted`, in place of `value`."""
+    if "a list" in wanted:
+        if isinstance(value, Mapping):
+            near = next(filter(None, (nearest(str(key), DIRECTIVES) for key in value)), None)
+            if near in value:
+                return "append and prepend stand alone in their mapping"
+            return f"did you mean {near}?" if near else "a list is [ITEM, ...], or `- ITEM` lines"
+        return "in brackets it is a list: [ITEM, ...]"
+    if "a mapping" in wanted:
+        if isinstance(value, str) and ":" in value:
+            return 'a blank belongs behind the colon: "name: value"'
+        return 'write "name: value" lines below it'
+    if "a whole number" in wanted:
+        return "write digits alone, without quotes or unit"
+    return "write true or false"
 
 
 def _odd_numbers(
@@ -211,17 +232,3 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
     elif get_origin(annotation) in (Union, types.UnionType, list, dict, tuple):
         for argument in get_args(annotation):
             yield from _models(argument)
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "nothing"
-    names = {
-        str: "text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        datetime.date: "a date",
-    }
-    return next((name for kind, name in names.items() if isinstance(value, kind)), "a mapping")

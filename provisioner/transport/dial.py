@@ -34,6 +34,9 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 #: Seconds after which the kernel gives up a connection whose peer acknowledges nothing.
 _UNACKNOWLEDGED_SECONDS = 45
 
+#: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254.
+_PROHIBITED = 1
+
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused",
     errno.EHOSTUNREACH: "no route to host",
@@ -91,7 +94,12 @@ def wire_to(endpoint: Endpoint) -> Wire:
         else:
             _keep_alive(stream)
             return Wire(stream)
-    raise Unreachable(endpoint.name, "connect", f"{endpoint.where}: {cause}")
+    raise Unreachable(
+        endpoint.name,
+        "connect",
+        f"{endpoint.where}: {cause}",
+        help="is the address right (ansible_host, ansible_port), and does sshd listen there?",
+    )
 
 
 def wire_through(jump: paramiko.Transport, endpoint: Endpoint, via: str) -> Wire:
@@ -105,7 +113,11 @@ def wire_through(jump: paramiko.Transport, endpoint: Endpoint, via: str) -> Wire
         )
     except paramiko.ChannelException as error:
         message = f"{endpoint.where} through {via}: {error.text or 'refused'}"
-        raise Unreachable(endpoint.name, "connect", message) from error
+        advice = f"log in to {via}, and see whether it reaches {endpoint.where}"
+        if error.code == _PROHIBITED:
+            advice = f"{via} forwards nothing there: AllowTcpForwarding and PermitOpen in its"
+            advice += " sshd_config, and the options of the key in its authorized_keys"
+        raise Unreachable(endpoint.name, "connect", message, help=advice) from error
     except (paramiko.SSHException, EOFError, OSError) as error:
         message = f"{endpoint.where} through {via}: {error or 'connection lost'}"
         raise Unreachable(endpoint.name, "connect", message) from error

@@ -30,6 +30,13 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 if logging.getLogger("paramiko").level == logging.NOTSET:
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
+#: What to do where a jump host is in the way: variables are about the host behind it.
+_JUMP_ADVICE = {
+    "connect": "is the jump host right, where ProxyJump (or -J) names it: [user@]host[:port]?",
+    "login": "name the user in ProxyJump (user@host), and the key in ~/.ssh/config (Host, "
+    "IdentityFile) or an agent: as for ssh, ansible_* variables do not reach a jump host",
+}
+
 
 @dataclass
 class SshConnection:
@@ -171,7 +178,8 @@ class SshTransport:
             jump = self._shared(hop, route[1:])
         except HostError as error:
             step = f"jump host {hop.name}: {error.step}"
-            raise type(error)(endpoint.name, step, error.message, help=error.help) from error
+            advice = _JUMP_ADVICE.get(error.step, error.help)
+            raise type(error)(endpoint.name, step, error.message, help=advice) from error
         return wire_through(jump.transport, endpoint, hop.name)
 
     def _shared(self, hop: Endpoint, route: tuple[Endpoint, ...]) -> SshConnection:

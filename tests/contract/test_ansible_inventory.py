@@ -21,20 +21,15 @@ from provisioner.inventory.export import graph_lines, host_variables, to_list
 CASES = Path(__file__).parent.parent / "cases" / "inventory" / "ansible"
 PATTERNS = CASES.parent / "patterns.yml"
 
-#: Runs `ansible-inventory` again and again: what takes a second of each run is its start.
-#: Reads a JSON line {folder, runs: [[argument, …], …]}, answers with one: what each printed.
+#: Runs `ansible-inventory` and `ansible` again and again: what takes a second of each run is
+#: its start. Reads a JSON line {folder, runs: [[program, argument, …], …]}, answers with one:
+#: what each printed.
 SERVER = """
 import json, os, sys, tempfile
+from ansible.cli.adhoc import AdHocCLI
 from ansible.cli.inventory import InventoryCLI
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
 
-def program(arguments):
-    InventoryCLI(["ansible-inventory", *arguments]).run()
-
-def patterns(source, *asked):
-    manager = InventoryManager(loader=DataLoader(), sources=[source])
-    print(json.dumps([[host.name for host in manager.get_hosts(text)] for text in asked]))
+PROGRAMS = {"ansible": AdHocCLI, "ansible-inventory": InventoryCLI}
 
 def run(arguments):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -44,10 +39,7 @@ def run(arguments):
             os.dup2(err.fileno(), 2)
             code = 1
             try:
-                if arguments[0] == "patterns":
-                    patterns(*arguments[1:])
-                else:
-                    program(arguments)
+                PROGRAMS[arguments[0]](arguments).run()
                 code = 0
             except SystemExit as end:
                 code = end.code or 0
@@ -69,7 +61,7 @@ for line in sys.stdin:
 
 
 class Reference:
-    """The `ansible-inventory` program, started once."""
+    """The programs `ansible-inventory` and `ansible`, started once."""
 
     def __init__(self, program: str, home: Path) -> None:
         first_line = Path(program).read_text(encoding="utf-8").splitlines()[0]
@@ -151,7 +143,7 @@ def _arguments(case: dict[str, Any], sources: list[str], root: Path) -> list[str
     empty.mkdir(exist_ok=True)
     arguments = [part for source in sources for part in ("-i", source)]
     # Without it, variables would be read beside the current directory.
-    return [*arguments, "--playbook-dir", case.get("beside", str(empty))]
+    return ["ansible-inventory", *arguments, "--playbook-dir", case.get("beside", str(empty))]
 
 
 @pytest.mark.parametrize("case", _cases())
@@ -183,16 +175,47 @@ def test_there_are_enough_cases() -> None:
     assert len(_cases()) >= 60
 
 
-def test_patterns_mean_the_same_hosts(reference: Reference, tmp_path: Path) -> None:
-    case = yaml.safe_load(PATTERNS.read_text(encoding="utf-8"))
-    source = tmp_path / "hosts"
-    source.write_text(case["inventory"], encoding="utf-8")
-    (answer,) = reference.ask(tmp_path, ["patterns", str(source), *case["matching"]])
-    theirs = dict(zip(case["matching"], json.loads(answer), strict=True))
-    loaded = load_inventory([source])
-    ours = {text: [host.name for host in loaded.select(text)] for text in case["matching"]}
+@pytest.fixture
+def patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The cases of patterns; their inventory is `hosts` in the current directory."""
+    case: dict[str, Any] = yaml.safe_load(PATTERNS.read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"hosts": case["inventory"], **case["files"]}.items():
+        Path(name).write_text(text, encoding="utf-8")
+    return case
+
+
+def test_patterns_mean_the_same_hosts(
+    reference: Reference, tmp_path: Path, patterns: dict[str, Any]
+) -> None:
+    """`ansible PATTERN --list-hosts`: the same hosts in the same order."""
+    asked = patterns["matching"]
+    runs = (["ansible", "-i", "hosts", "--list-hosts", "--", text] for text in asked)
+    theirs = dict(zip(asked, map(_listed, reference.ask(tmp_path, *runs)), strict=True))
+    loaded = load_inventory(["hosts"])
+    ours = {text: [host.name for host in loaded.select(text)] for text in asked}
     assert all(theirs.values()), "each of these patterns matches something"
     assert ours == theirs
+
+
+def test_limits_leave_the_same_hosts(
+    reference: Reference, tmp_path: Path, patterns: dict[str, Any]
+) -> None:
+    """`--limit PATTERN` of Ansible, which alone takes files: the same hosts, however ordered."""
+    asked = [*patterns["limits"], *patterns["matching"]]
+    common = ["ansible", "all", "-i", "hosts", "--list-hosts"]
+    runs = ([*common, f"--limit={text}"] for text in asked)
+    theirs = dict(zip(asked, map(_listed, reference.ask(tmp_path, *runs)), strict=True))
+    loaded = load_inventory(["hosts"])
+    ours = {text: sorted(host.name for host in loaded.select(text)) for text in asked}
+    assert ours == {text: sorted(found) for text, found in theirs.items()}
+
+
+def _listed(printed: str) -> list[str]:
+    """The hosts that `ansible --list-hosts` printed, below a line that counts them."""
+    count, *names = printed.splitlines()
+    assert count.strip() == f"hosts ({len(names)}):"
+    return [name.strip() for name in names]
 
 
 def _comparable(listing: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from provisioner.cli.hosts import hosts as hosts_command
 from provisioner.errors import Failed, HostError, InputError, Unreachable
+from provisioner.inventory import load_inventory
 from provisioner.lab import cleanup, state
 from provisioner.lab.lab import Lab
 from provisioner.lab.recipe import PASSWORDS
@@ -597,6 +598,94 @@ def test_host_that_a_jump_host_cannot_reach(lab, no_keys, bare):
     config.write_text(f"IdentityFile {lab.key_file}\nUserKnownHostsFile {lab.known_hosts_file}\n")
     with pytest.raises(Unreachable, match=r"127.0.0.1:1 through root@.*[Cc]onnect"):
         SshTransport(config_file=config).connect(target)
+
+
+@pytest.fixture
+def behind(lab, no_keys):
+    """Write an inventory in which mx2 is behind the jump host mx1, as `args` name it. Each key is
+    recorded in one file alone: the jump host's in the user's, mx2's in that of `args`."""
+    (no_keys / ".ssh").mkdir(mode=0o700)
+    copy_of_key(lab, no_keys / ".ssh" / "id_ed25519")
+
+    def write(args, *, jump_known=True, known=True):
+        records_of = {
+            no_keys / ".ssh" / "known_hosts": ("mx1", jump_known),
+            no_keys / "known": ("mx2", known),
+        }
+        for file, (host, is_known) in records_of.items():
+            file.write_text(records(lab, host)["ssh-ed25519"] + "\n" if is_known else "")
+        inventory = no_keys / "hosts.yml"
+        inventory.write_text(
+            f"all:\n  hosts:\n    mx2:\n      ansible_host: {lab.host('mx2').address}\n"
+            "      ansible_user: root\n      ansible_ssh_common_args: >-\n"
+            f"        -o UserKnownHostsFile={no_keys / 'known'} {args}\n"
+        )
+        return inventory
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "spelling", ["-o ProxyJump={}", "-oProxyJump={}", "-o 'ProxyJump {}'", "-J {}", "-J{}"]
+)
+def test_jump_host_named_in_common_args(lab, behind, spelling):
+    jump = lab.host("mx1").address
+    inventory = load_inventory([behind(spelling.format(f"root@{jump}:22"))])
+    transport = SshTransport(prompt=lambda question: None, connect_seconds=5)
+    connection = transport.connect(target_of("mx2", inventory.hosts["mx2"].vars))
+    assert connection.run(b"hostname; echo ${SSH_CLIENT%% *}").stdout.decode().split() == [
+        "mx2",
+        jump,
+    ]
+    transport.close()
+
+
+REFUSED_ON_THE_WAY = {
+    "key of the jump host": (
+        {"jump_known": False},
+        "root@{jump}",
+        "mx2: jump host root@{jump}: host key: the host key of {jump} is not known: ssh-ed25519",
+        "then: provisioner hosts trust root@{jump}",
+    ),
+    "key of the host behind": (
+        {"known": False},
+        "root@{jump}",
+        "mx2: host key: the host key of {host} is not known: ssh-ed25519",
+        "then: provisioner hosts trust mx2",
+    ),
+    "port of the jump host": (
+        {},
+        "root@{jump}:1",
+        "mx2: jump host root@{jump}:1: connect: {jump}:1: connection refused",
+        "is the jump host right, where ProxyJump (or -J) names it",
+    ),
+    "login on the jump host": (
+        {},
+        "nobody-here@{jump}",
+        "mx2: jump host nobody-here@{jump}: login: {jump}:22 refused the login as nobody-here; ",
+        "name the user in ProxyJump (user@host), and the key in ~/.ssh/config",
+    ),
+    "forwarding by the jump host": (
+        {},
+        "noforward@{jump}",
+        "mx2: connect: {host}:22 through noforward@{jump}: ",
+        "AllowTcpForwarding and PermitOpen in its sshd_config",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_ON_THE_WAY)
+def test_what_is_refused_on_the_way_through_a_jump_host(lab, behind, account, case):
+    known, spec, says, helps = REFUSED_ON_THE_WAY[case]
+    words = {"jump": lab.host("mx1").address, "host": lab.host("mx2").address}
+    if "noforward" in spec:
+        name = account("noforward")
+        lab.exec("mx1", f"sed -i 's/^/no-port-forwarding /' ~{name}/.ssh/authorized_keys")
+    inventory = behind(f"-o ProxyJump={spec.format(**words)}", **known)
+    checked = CliRunner().invoke(hosts_command, ["check", "-i", str(inventory)])
+    assert checked.exit_code == 5, checked.output
+    assert says.format(**words) in checked.stderr
+    assert helps.format(**words) in checked.stderr
 
 
 def test_proxy_command(lab, enter):

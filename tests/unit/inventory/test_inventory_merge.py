@@ -82,7 +82,7 @@ def test_merging_changes_no_layer() -> None:
     ("texts", "place", "says"),
     [
         (["r: [1]"], "f1:1:4", "this is a list"),
-        (["r: {a: 1}", "r: yes"], "f2:1:4", "this is a bool"),
+        (["r: {a: 1}", "r: yes"], "f2:1:4", "this is true or false"),
         (["r: {l: 5}", "r: {l: {append: [1]}}"], "f2:1:8", "no list to extend"),
         (["r: {l: [5]}", "r: {l: {append: 1}}"], "f2:1:17", "takes a list"),
         (["r: !vault x"], "f1:1:4", "encrypted"),
