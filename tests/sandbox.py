@@ -140,13 +140,16 @@ def root_of(release: str) -> Path:
     return found
 
 
-def running_postfix(box: Sandbox, command: str = "exit 0") -> None:
-    """A master that is alive, and a `postfix` that does as the test says."""
-    box.write("/usr/local/sbin/postfix", f"#!/bin/sh\n{command}\n", 0o755)
-    box.write("/usr/local/sbin/service", "#!/bin/sh\nexit 0\n", 0o755)
-    box.sh("[ -e /usr/local/bin/master ] || cp /bin/sleep /usr/local/bin/master")
-    box.before_chroot = (
-        'mkdir -p "$1/var/spool/postfix/pid"; '
-        'chroot "$1" /usr/local/bin/master 60 >/dev/null 2>&1 & '
-        'printf "%20d\\n" $! >"$1/var/spool/postfix/pid/master.pid"; sleep 0.05'
+def running_postfix(box: Sandbox, on_reload: str = ":") -> None:
+    """A master that is alive and does as the test says when it is told to reload; what a
+    service(8) starts anew does so, too."""
+    master = f"#!/bin/sh\ntrap '{on_reload}' HUP\nwhile :; do sleep 60 & wait; done\n"
+    box.write("/usr/local/bin/master", master, 0o755)
+    start = (
+        "/usr/local/bin/master >/dev/null 2>&1 </dev/null &\n"
+        "printf '%20d\\n' $! >/var/spool/postfix/pid/master.pid; sleep 0.05\n"
     )
+    service = f'#!/bin/sh\n[ "$2" != restart ] || {{\n{start}}}\n'
+    box.write("/usr/local/sbin/service", service, 0o755)
+    box.write("/usr/local/sbin/boot", f"#!/bin/sh\nmkdir -p /var/spool/postfix/pid\n{start}", 0o755)
+    box.before_chroot = 'chroot "$1" /usr/local/sbin/boot'

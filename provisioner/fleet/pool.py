@@ -73,8 +73,12 @@ class HostJob:
         self._open: list[Connection] = []
 
     def connect(self) -> Connection:
-        """The login an earlier job kept, or a new one; closed with the job."""
+        """The login an earlier job kept, if it outlived the user's thinking, or a new one;
+        closed with the job."""
         connection = self._logins.kept.pop(self.target.name, None)
+        if connection is not None and not connection.alive:
+            _close(connection)
+            connection = None
         if connection is None:
             self.step("connect")
             connection = self._logins.transport.connect(self.target)

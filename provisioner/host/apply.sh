@@ -391,7 +391,7 @@ make_queue() {
 # activate: Postfix reads what has changed, and runs afterwards.
 activate() {
   case $LEVEL in
-    reload) said=$(postfix reload 2>&1 9>&-) ;;
+    reload) said=$(reload_master "$QUEUE") ;;
     restart) said=$(control_unit restart "$UNIT" 2>&1) ;;
   esac || stop failed "$LEVEL of Postfix failed: $said$(last_words)"
   wait_alive "$QUEUE" || stop failed "Postfix does not run after the $LEVEL$(last_words)"

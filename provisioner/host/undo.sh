@@ -213,7 +213,7 @@ serve_again() {
   elif [ -n "$SWITCHED" ]; then
     said=$(control_unit restart "$UNIT" 2>&1)
   elif [ -n "$CHANGED" ]; then
-    said=$(postfix reload 2>&1 9>&-)
+    said=$(reload_master "$QUEUE")
   else
     return 0
   fi && wait_alive "$QUEUE" || {

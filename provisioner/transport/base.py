@@ -76,12 +76,16 @@ class Connection(Protocol):
     """An open way to one host. Not thread-safe: one sequential conversation a host.
 
     `host_key` is the verified key of the host, "TYPE SHA256:BASE64" as OpenSSH prints
-    it; empty where the way has none (the local machine, a fake).
+    it; empty where the way has none (the local machine, a fake). `alive` is false once
+    it is known to be closed, by whichever side.
     """
 
     target: Target
     counters: Counters
     host_key: str
+
+    @property
+    def alive(self) -> bool: ...
 
     def run(
         self,
@@ -127,6 +131,10 @@ class FakeConnection:
     counters: Counters = field(default_factory=lambda: Counters(connections=1))
     closed: bool = False
     host_key: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return not self.closed
 
     def run(
         self,

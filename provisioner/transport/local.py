@@ -36,6 +36,7 @@ class LocalConnection:
     target: Target
     host_key: str = ""
     counters: Counters = field(default_factory=lambda: Counters(connections=1))
+    alive: bool = True
 
     def run(
         self,

@@ -51,6 +51,10 @@ class SshConnection:
     wire: Wire
     counters: Counters = field(default_factory=lambda: Counters(connections=1))
 
+    @property
+    def alive(self) -> bool:
+        return self.transport.is_active()
+
     def run(
         self,
         script: bytes,

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from injection import Fault
     from support import Done
 
-#: What an apply is about. `undone`: reloading fails, so the host goes all the way back.
-#: `guarded`: its shell is killed between rename and activation, and the fault comes while the
-#: guard undoes that.
+#: What an apply is about. `undone`: what it leads to is not well, so the host goes all the way
+#: back. `guarded`: its shell is killed between rename and activation, and the fault comes while
+#: the guard undoes that.
 SCENARIOS = ("reload", "restart", "undone", "guarded")
 
 #: What can happen to a guard: nobody is connected any more.
@@ -31,11 +31,14 @@ _TO_GUARDS = ("shell", "full", "full-state", "read-only", "power", "reboot")
 #: Seconds in which a change must be confirmed.
 _WINDOW = "15"
 
-#: Makes `postfix reload` fail after it took the new configuration down.
-_SABOTAGE = (
-    "printf '#!/bin/sh\\ncase $1 in reload) /usr/sbin/postfix stop; exit 1;; esac\\n"
-    'exec /usr/sbin/postfix "$@"\\n\' >/usr/local/sbin/postfix; chmod 755 /usr/local/sbin/postfix'
-)
+#: Where the new main.cf is live, Postfix stops as soon as its health is looked at.
+_SABOTAGE = """cat >/usr/local/sbin/timeout <<'END' && chmod 755 /usr/local/sbin/timeout
+#!/bin/sh
+grep -q '^smtpd_banner.* other' /etc/postfix/main.cf || exec /usr/bin/timeout "$@"
+/usr/sbin/postfix stop
+exit 1
+END
+"""
 
 _CONTROLLER = str(Path(__file__).with_name("controller.py"))
 
@@ -170,7 +173,7 @@ class Matrix:
             self.rig.sh(_SABOTAGE)
 
     def _restore(self) -> None:
-        self.rig.sh("rm -f /usr/local/sbin/postfix")
+        self.rig.sh("rm -f /usr/local/sbin/timeout")
 
     # -- one case ------------------------------------------------------------------------
 

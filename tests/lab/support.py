@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import pty
+import select
 import signal
 import smtplib
 import subprocess
@@ -19,7 +21,7 @@ import yaml
 from provisioner.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from provisioner.lab.lab import Lab
     from provisioner.lab.state import Host
@@ -144,6 +146,40 @@ def environment() -> dict[str, str]:
     """Ours without what would colour the output or offer keys of the person testing."""
     kept = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR")}
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def typed(
+    site: Site,
+    question: str,
+    answer: str,
+    *arguments: str,
+    first: Callable[[], object] = lambda: None,
+) -> tuple[int, str]:
+    """Run the program on a terminal of its own; where it asks `question`, call `first` and
+    type `answer`. Its exit status, and all that was seen."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", sys.executable, "-m", "provisioner", *arguments, "-i", "hosts.yml"],
+        cwd=site.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment(), "TERM": "dumb"},
+    )
+    os.close(theirs)
+    said, answered = b"", False
+    while select.select([ours], [], [], PATIENCE)[0]:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        said += piece
+        if not answered and question.encode() in said:
+            first()
+            os.write(ours, answer.encode() + b"\n")
+            answered = True
+    os.close(ours)
+    return process.wait(PATIENCE), said.decode(errors="replace")
 
 
 def finish(process: subprocess.Popen[str], code: int | None = None) -> Done:

@@ -16,6 +16,7 @@ from support import (
     rcpt,
     read,
     state,
+    typed,
 )
 
 from provisioner.lab.recipe import PASSWORDS
@@ -194,3 +195,18 @@ def test_only_what_changed_is_restarted(lab: Lab, host: Host, tmp_path: Path) ->
     # And nothing: nothing.
     site.apply()
     assert master(lab, host) == alive
+
+
+def test_a_login_that_died_while_somebody_thought_is_replaced(
+    lab: Lab, host: Host, tmp_path: Path
+) -> None:
+    site = Site(lab, tmp_path, host)
+    site.say_parameters(smtpd_banner="$myhostname thought over")
+
+    def logout() -> None:
+        """Every session of sshd ends, as by ClientAliveInterval or a firewall."""
+        lab.exec(host, "pkill -f 'sshd[^ ]*: root'; ! pgrep -f 'sshd[^ ]*: root' || sleep 1")
+
+    code, said = typed(site, "Apply to this host?", "y", "apply", first=logout)
+    assert code == 0, said
+    assert "thought over" in read(lab, host, "/etc/postfix/main.cf")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import PATIENCE, Site, environment, read
+from support import Site, read, typed
 
 from provisioner.lab.recipe import PASSWORDS
 
@@ -33,32 +28,6 @@ def without(site: Site, *names: str) -> Site:
     return site
 
 
-def typed(site: Site, password: str, *arguments: str) -> tuple[int, str]:
-    """Run the program on a terminal of its own and type `password` when it asks."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        ["setsid", "--ctty", sys.executable, "-m", "provisioner", *arguments, "-i", "hosts.yml"],
-        cwd=site.folder,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**environment(), "TERM": "dumb"},
-    )
-    os.close(theirs)
-    said, answered = b"", False
-    while select.select([ours], [], [], PATIENCE)[0]:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        said += piece
-        if not answered and b"sudo password:" in said:
-            os.write(ours, password.encode() + b"\n")
-            answered = True
-    os.close(ours)
-    return process.wait(PATIENCE), said.decode(errors="replace")
-
-
 def test_password_from_the_inventory(lab: Lab, host: Host, tmp_path: Path) -> None:
     site = Site(lab, tmp_path, host, user="admin")
     site.say_parameters(disable_vrfy_command=True)
@@ -74,7 +43,7 @@ def test_password_typed(
     host = fresh_host()
     site = Site(lab, tmp_path, host, user="admin")
     without(site, "ansible_become", "ansible_become_password")
-    ended, said = typed(site, password, "apply", "-y", "-b", "-K")
+    ended, said = typed(site, "sudo password:", password, "apply", "-y", "-b", "-K")
     assert ended == code, said
     assert password not in said
     held = read(lab, host, "/etc/postfix/main.cf")

@@ -246,6 +246,25 @@ def test_a_kept_login_is_used_by_the_next_job_and_closed_with_it() -> None:
     assert len(transport.connections) == 2
 
 
+def test_a_kept_login_that_died_meanwhile_is_replaced() -> None:
+    transport = FakeTransport({"a": fine})
+
+    def keeping(job: HostJob) -> Outcome:
+        outcome = connecting(job)
+        job.keep()
+        return outcome
+
+    def quiet(_event: Event) -> None: ...
+
+    with Logins(transport) as logins:
+        pool.run("plan", named("a"), logins, keeping, forks=1, listener=quiet)
+        transport.connections[0].close()
+        (outcome,) = pool.run("apply", named("a"), logins, connecting, forks=1, listener=quiet)
+    assert outcome.status is Status.OK
+    assert (outcome.counters.connections, outcome.counters.execs) == (1, 1)
+    assert len(transport.connections) == 2
+
+
 # ---- events ----------------------------------------------------------------------------
 
 

@@ -547,7 +547,7 @@ def test_the_guard_undoes_what_nobody_confirms(box: Sandbox) -> None:
 
 def test_after_a_power_failure_the_boot_undoes(box: Sandbox) -> None:
     """Before Postfix starts: the mail system is not touched."""
-    running_postfix(box, "echo $1 >>/root/postfix-was-told")
+    running_postfix(box, "echo reload >>/root/postfix-was-told")
     found = plan(box, desired(BANNER, File(ORIGIN, "/etc/f", content=b"x")))
     before = state_of(box)
     session.apply(box.connection(), found, fresh_owner())
@@ -560,7 +560,7 @@ def test_after_a_power_failure_the_boot_undoes(box: Sandbox) -> None:
 
 def test_a_change_cut_short_before_the_reload_is_reloaded_away(box: Sandbox) -> None:
     """Processes that started meanwhile may have read the new file: told again, not restarted."""
-    running_postfix(box, "echo $1 >>/root/postfix-was-told")
+    running_postfix(box, "echo reload >>/root/postfix-was-told")
     interrupted(box, plan(box, desired(BANNER)), "swapped")
     recovered(box)
     assert box.read("/root/postfix-was-told") == b"reload\n"
@@ -578,7 +578,8 @@ def test_a_manifest_waits_for_the_confirmation(box: Sandbox) -> None:
 
 
 def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:
-    running_postfix(box, "echo 'fatal: no such thing' >&2; exit 1")
+    box.write("/var/log/mail.log", "")
+    running_postfix(box, "echo postfix/master: fatal: no such thing >>/var/log/mail.log; exit 1")
     before = box.read(MAIN)
     wanted = desired(Parameter(ORIGIN, "disable_vrfy_command", "yes"))
     with pytest.raises(RolledBack, match="no such thing"):
