@@ -70,7 +70,7 @@ sub main {
     private_syslog($proof);
     my $queue = $set->{queue_directory};
     my $log = "$set->{data_directory}/rehearsal.log";
-    my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins);
+    my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins, @tests ? ' -v' : '');
     print "listener $_->{label}\n" for @listeners;
     my @all = (standing_tests($set, @listeners), @tests);
     my $port = 20000;
@@ -81,8 +81,10 @@ sub main {
     }
     $standins->start($queue, "$proof/asked", { map { ($_->{number} => $_) } @all });
     start_master($set->{daemon_directory}, $queue, $log, @listeners) or return read_log($log, "$proof/syslog");
+    defined(my $alone = fork) or die "fork: $!\n";
+    if (!$alone) { eval { start_alone($set->{daemon_directory}, $services, $log) }; _exit(0) }
     hold($log, @all);
-    start_alone($set->{daemon_directory}, $services);
+    waitpid $alone, 0;
     start_agents($set, $services, $queue);
     my $said = read_log($log, "$proof/syslog");
     my $decided = decisions($said, $standins->names);
@@ -144,7 +146,7 @@ sub start_agents {
 # Who would deliver, or needs the real ports, is started alone for one request that is none
 # (master(8) runs nothing of the kind here): it reads its settings and ends.
 sub start_alone {
-    my ($daemons, $services) = @_;
+    my ($daemons, $services, $log) = @_;
     my (%running, @peers);
     for my $service (@$services) {
         next unless $service->{command} =~ /^(?:o?qmgr|pickup|postscreen|tlsproxy|dnsblog|bounce|flush|verify|scache|showq)$/;
@@ -166,6 +168,9 @@ sub start_alone {
     for (1 .. 300) {
         last unless %running;
         while ((my $pid = waitpid -1, WNOHANG) > 0) { delete $running{$pid} }
+        # Who has said why it ends waits for a second before it does.
+        my $said = slurp($log);
+        kill 'KILL', grep { $said =~ /\[$_\]: fatal: / } keys %running;
         pause(0.01) if %running;
     }
     kill 'KILL', keys %running;

@@ -112,9 +112,10 @@ my %left_out = map { $_ => 1 } qw(qmgr oqmgr nqmgr pickup pipe postscreen dnsblo
   postlogd);
 
 # Rewrites main.cf and master.cf (those of this mount namespace). Returns the listeners: each
-# smtpd service with the socket that it has here, which only root can reach.
+# smtpd service with the socket that it has here, which only root can reach. `verbose` (-v) tells
+# who decided, and costs much: it is for policy tests.
 sub rewrite_configuration {
-    my ($config, $daemons, $set, $services, $standins) = @_;
+    my ($config, $daemons, $set, $services, $standins, $verbose) = @_;
     my ($queue, $data) = @$set{qw(queue_directory data_directory)};
     my (@listeners, $master);
     for my $service (@$services) {
@@ -131,7 +132,7 @@ sub rewrite_configuration {
             push @listeners, { %$service, label => "$name/$type", socket => "$queue/public/$socket",
                 wrapped => scalar effective($set, $service, 'smtpd_tls_wrappermode') =~ /^yes$/i };
             @here{qw(name type private maxproc)} = ($socket, 'unix', 'n', '-');
-            $here{rest} .= listener_options($set, $service, $standins);
+            $here{rest} .= $verbose . listener_options($set, $service, $standins);
         }
         $here{rest} = $standins->policy($here{rest}, $set);
         $master .= join(' ', @here{qw(name type private unpriv chroot wakeup maxproc command rest)}) . "\n";
@@ -157,7 +158,7 @@ sub rewrite_configuration {
 sub listener_options {
     my ($set, $service, $standins) = @_;
     my $milters = $standins->milters(effective($set, $service, 'smtpd_milters'));
-    return ' -v -o smtpd_authorized_xclient_hosts=127.0.0.1,[::1] -o smtpd_upstream_proxy_protocol='
+    return ' -o smtpd_authorized_xclient_hosts=127.0.0.1,[::1] -o smtpd_upstream_proxy_protocol='
       . ' -o smtpd_proxy_filter= -o content_filter= -o smtpd_milter_maps='
       . ' -o smtpd_client_event_limit_exceptions=static:all'
       . " -o { smtpd_milters = $milters }";
