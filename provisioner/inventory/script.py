@@ -73,7 +73,8 @@ def _run(path: Path, *arguments: str) -> Map:
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise InputError(
-            f"the inventory program failed (status {done.returncode}): {printable(last)}",
+            f"the inventory program failed (status {done.returncode})"
+            + (f": {printable(last)}" if last else " and said nothing"),
             mark=where,
             help=by_hand,
         )

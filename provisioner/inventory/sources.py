@@ -196,10 +196,25 @@ def _read_file(
     error all the same: its hosts would silently be missing.
     """
     data = read_bytes(path)
-    file = str(path)
     if is_program(path, data):
         read_program(path, builder)
         return True
+    try:
+        return _read_data(data, path, builder, vault, among_others)
+    except InputError as fault:
+        if not data.startswith(b"#!"):
+            raise
+        raise InputError(
+            f"this begins as a program, but is not executable; as an inventory: {fault.message}",
+            mark=fault.mark,
+            help=f"if it is a program: chmod +x {path}",
+        ) from None
+
+
+def _read_data(
+    data: bytes, path: Path, builder: Builder, vault: Vault | None, among_others: bool
+) -> bool:
+    file = str(path)
     if data.startswith(VAULT_HEADER.encode()):
         if among_others and not vault:
             builder.warn(
