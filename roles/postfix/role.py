@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from provisioner.postfix.master_cf import Service
+from provisioner.postfix.parameternames import meant
 from provisioner.postfix.tables import PACKAGED
 from provisioner.roles import (
     HOST_CHROOT,
@@ -417,6 +418,8 @@ def _parameters(options: Options, host: HostContext) -> Iterator[Parameter]:
     for name, value in options.parameters.items():
         if name in options.absent:
             raise host.error(f"{name} is both set and absent", "parameters", name)
+        if near := meant(name, map(text, options.parameters.values())):
+            host.warn(f"Postfix has no {name}", "parameters", name, help=f"did you mean {near}?")
         origin = host.origin("parameters", name)
         yield Parameter(origin, name, text(value), fold=isinstance(value, list))
     for index, name in enumerate(options.absent):

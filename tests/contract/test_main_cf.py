@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from provisioner.diagnostics import Severity
-from provisioner.postfix import macros, main_cf
+from provisioner.postfix import macros, main_cf, parameternames
 from provisioner.postfix.logical import split_list
 from provisioner.postfix.splice import apply_splices, encode
 from provisioner.postfix.version import Version
@@ -237,3 +237,9 @@ def test_references_expand_as_in_postfix(postfix: Postfix) -> None:
         else:
             said = answer.out.decode().split()
             assert macros.expand(text, _KNOWN.get).split() == said, text
+
+
+def test_no_parameter_of_any_release_is_taken_for_a_slip(postfix: Postfix) -> None:
+    names = re.findall(r"^(\w+) =", postfix.one({}, "postconf -d").out.decode(), re.MULTILINE)
+    assert len(names) > 900
+    assert [name for name in names if parameternames.meant(name, [])] == []
