@@ -1,5 +1,8 @@
 # Is mail service alive? Asked before the change, to know what to expect, and after it.
 LOG= LOGGED=0 SINCE=0
+# Within how many seconds a listener that was well has to be well again. A machine that was
+# slow before the change is given more.
+PATIENCE=2
 
 # reach PORT: $address is where the listener on this port can be reached, from the kernel's own
 # table (state 0A is LISTEN); fails if nobody listens.
@@ -22,15 +25,14 @@ reach() {
   grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null
 }
 
-# converse ADDRESS PORT PATIENCE: greeting, EHLO and a recipient. Configuration errors are
-# answered 451 4.3, a dead milter 451 4.7.1.
+# converse ADDRESS PORT SECONDS: greeting, EHLO and a recipient, within that time. Configuration
+# errors are answered 451 4.3, a dead milter 451 4.7.1.
 converse() {
   command -v bash >/dev/null || return 0
-  timeout 15 bash -c '
+  timeout "$3" bash -c '
 exec 3<>"/dev/tcp/$0/$1" || exit 1
-patience=$2
 reply() {
-  while IFS= read -r -t "$patience" line <&3; do
+  while IFS= read -r line <&3; do
     case $line in [0-9][0-9][0-9]-*) ;; *) return 0 ;; esac
   done
   return 1
@@ -42,23 +44,23 @@ broken() {
 }
 printf "MAIL FROM:<>\r\n" >&3; reply && ! broken || exit 1
 printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && ! broken || exit 1
-printf "QUIT\r\n" >&3; reply || true' "$1" "$2" "${3:-5}" 2>/dev/null 9>&-
+printf "QUIT\r\n" >&3; reply || true' "$1" "$2" 2>/dev/null 9>&-
 }
 
-# handshake ADDRESS PORT [-starttls smtp]: TLS completes and EHLO is answered inside it. In
+# handshake ADDRESS PORT SECONDS [-starttls smtp]: TLS completes and EHLO is answered inside it. In
 # lock step: a client that talks ahead of the replies is refused. After STARTTLS it is the
 # client's turn, with TLS from the first byte the server greets first. Nobody is verified, so the
 # CAs that this host trusts are not read: that would take longer than all the rest.
 handshake() {
   command -v openssl >/dev/null && command -v bash >/dev/null || return 0
-  at=$1:$2
+  at=$1:$2 seconds=$3
   case $1 in *:*) at=[$1]:$2 ;; esac
-  shift 2
-  timeout 15 bash -c '
+  shift 3
+  timeout "$seconds" bash -c '
 coproc TLS { SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null exec openssl s_client -connect "$0" -quiet "$@" 2>/dev/null; }
-[[ $1 == -starttls ]] || { IFS= read -r -t 5 line <&"${TLS[0]}" && [[ $line == 220* ]]; } || exit 1
+[[ $1 == -starttls ]] || { IFS= read -r line <&"${TLS[0]}" && [[ $line == 220* ]]; } || exit 1
 printf "EHLO localhost\r\n" >&"${TLS[1]}"
-while IFS= read -r -t 5 line <&"${TLS[0]}"; do
+while IFS= read -r line <&"${TLS[0]}"; do
   case $line in
     250-*) ;;
     250\ *) printf "QUIT\r\n" >&"${TLS[1]}"; exit 0 ;;
@@ -68,8 +70,8 @@ done
 exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
-# check_listener NAME PORT KIND PATIENCE: KIND is plain, starttls, tls or open (listens, no
-# more); PATIENCE is how many seconds a reply may take.
+# check_listener NAME PORT KIND SECONDS: KIND is plain, starttls, tls or open (listens, no
+# more); a conversation may take so long, and the handshake again.
 check_listener() {
   port=$2
   case $port in
@@ -80,38 +82,58 @@ check_listener() {
   reach "$port" || return 1
   case $3 in
     plain) converse "$address" "$port" "$4" ;;
-    starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" -starttls smtp ;;
-    tls) handshake "$address" "$port" ;;
+    starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" "$4" -starttls smtp ;;
+    tls) handshake "$address" "$port" "$4" ;;
   esac
 }
 
-# is_well NAME PORT KIND: at once, or a little later.
-is_well() {
-  for patience in 2 5 5; do
-    check_listener "$1" "$2" "$3" "$patience" && return 0
-    sleep 0.3
+# tick: $now is the time, in hundredths of a second.
+tick() {
+  read -r now rest </proc/uptime
+  now=${now%.*}${now#*.}
+}
+
+# await_listener NAME PORT KIND SECONDS [FUNCTION]: it is well within that time. If not, and the
+# function says that waiting is of no use, no more time is spent on it.
+await_listener() {
+  tick
+  until=$((now + 100 * $4))
+  while [ "$now" -lt "$until" ]; do
+    check_listener "$1" "$2" "$3" $(((until - now + 99) / 100)) && return 0
+    [ -z "${5:-}" ] || ! "$5" || return 1
+    sleep 0.2
+    tick
   done
   return 1
 }
 
-# health_before NAME PORT KIND: remembers which listeners are well; undo is held to that, too.
-health_before() {
-  ! check_listener "$1" "$2" "$3" 5 || printf '%s\n' "$1 $2 $3" >>"$HERE/healthy" || no_room
+# given_up: a process that dies at its start is not started again for a minute.
+given_up() {
+  last_words | grep -qE 'fatal:|panic:|throttling'
 }
 
-# health_after NAME PORT KIND WAS: WAS is `same` for a listener that stood before: it is
-# held to what it was; a `new` one must be well.
+# health_before NAME PORT KIND: remembers which listeners are well; undo is held to that, too.
+health_before() {
+  tick
+  began=$now
+  check_listener "$1" "$2" "$3" 10 || return 0
+  printf '%s\n' "$1 $2 $3" >>"$HERE/healthy" || no_room
+  tick
+  needed=$((2 + 2 * (now - began) / 100))
+  [ "$needed" -le "$PATIENCE" ] || PATIENCE=$needed
+}
+
+# health_after NAME PORT KIND WAS: WAS is `same` for a listener that stood before: it is held to
+# what it was, and at once, for clients stand there. A `new` one, which nobody misses yet, must be
+# well.
 health_after() {
+  seconds=10
   if [ "$4" = same ]; then
     grep -qsxF -- "$1 $2 $3" "$HERE/healthy" || return 0
+    seconds=$PATIENCE
   fi
-  # A process that dies at its start is not started again for a minute: no use waiting.
-  for patience in 2 5 5; do
-    check_listener "$1" "$2" "$3" "$patience" && return 0
-    last_words | grep -qE 'fatal:|panic:|throttling' && break
-    sleep 0.3
-  done
-  stop failed "$1 does not answer as it should after the change$(last_words)"
+  await_listener "$1" "$2" "$3" "$seconds" given_up ||
+    stop failed "$1 does not answer as it should after the change$(last_words)"
 }
 
 # health_endpoint ENDPOINT QUEUE: a server that Postfix now asks answers the telephone. The
@@ -124,7 +146,7 @@ health_endpoint() {
       host=${1#inet:} port=${1##*:}
       host=${host%:*}
       command -v bash >/dev/null || return 0
-      timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "${host:-127.0.0.1}" "$port" 2>/dev/null 9>&- ;;
+      timeout "$PATIENCE" bash -c 'exec 3<>"/dev/tcp/$0/$1"' "${host:-127.0.0.1}" "$port" 2>/dev/null 9>&- ;;
   esac || stop failed "$1 does not answer, and every mail would wait for it"
 }
 

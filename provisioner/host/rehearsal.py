@@ -21,7 +21,10 @@ from provisioner.planning.plan import Compile, HostPlan, Remove, Restore, Write
 from provisioner.policy.conversation import Decision, PolicyTest, Reply, Stage, Verdict
 
 #: In the order in which perl has to see them.
-PARTS = ("tools", "scene", "examine", "standins", "converse", "trace", "judge", "main")
+PARTS = (
+    *("tools", "scene", "examine", "files", "backends", "standins"),
+    *("converse", "trace", "judge", "main"),
+)
 
 
 @dataclass(frozen=True, slots=True)

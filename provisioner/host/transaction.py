@@ -184,7 +184,8 @@ def rehearsal_program(
 
 
 def _call_health(program: Program, plan: HostPlan, function: str) -> None:
-    for each in plan.listeners:
+    """Those first that stood before: clients may be waiting there."""
+    for each in sorted(plan.listeners, key=lambda listener: listener.new):
         was = "new" if each.new else "same"
         program.call(function, each.name, each.port, each.kind, was)
 

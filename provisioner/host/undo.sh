@@ -221,7 +221,7 @@ serve_again() {
     return 1
   }
   [ ! -f "$HERE/healthy" ] || while IFS=' ' read -r name port kind; do
-    is_well "$name" "$port" "$kind" <&8 || {
+    await_listener "$name" "$port" "$kind" 10 <&8 || {
       outcome conflict "$1; the files are as they were, but $name does not answer as it did"
       return 1
     }

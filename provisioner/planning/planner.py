@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
-from provisioner.planning import listeners, manifest, orphans, soundness
+from provisioner.planning import listeners, manifest, orphans, sense, soundness
 from provisioner.planning.plan import ComposedList, Control, Firewall, HostPlan, Precondition, Step
 from provisioner.planning.steps import StepBuilder
 from provisioner.policy.conversation import PolicyTest
@@ -81,6 +81,7 @@ def _whole_plan(
     base: HostPlan, desired: Desired, observed: Observed, changes: list[Change], prune: bool
 ) -> HostPlan:
     orphaned = orphans.find(desired.resources, observed.manifest)
+    declared = tuple(changes)
     if prune:
         removals, errors = orphans.removal(orphaned, observed)
         if errors:
@@ -93,6 +94,9 @@ def _whole_plan(
     steps = _steps(desired, changes, observed)
     built = steps.finish()
     faults = soundness.faults(steps.main_text, steps.master_text, observed)
+    faults = faults or sense.faults(
+        declared, desired.resources, (steps.main_text, steps.master_text), observed
+    )
     if faults:
         return replace(base, errors=tuple(faults))
     level, reasons = _activation(changes)

@@ -30,6 +30,7 @@ from provisioner.policy.conversation import (
 )
 from provisioner.postfix.master_cf import Service
 from provisioner.resources.base import Origin, Resource
+from provisioner.resources.file import File, FileState
 from provisioner.resources.parameter import Parameter
 from provisioner.resources.service import MasterService
 
@@ -372,6 +373,13 @@ FAULTS: dict[str, tuple[Resource, str]] = {
     "sizes": (Parameter(ORIGIN, "mailbox_size_limit", "1000"), "mailbox_size_limit"),
     "TLS of the client": (Parameter(ORIGIN, "smtp_tls_security_level", "often"), "often"),
     "room": (Parameter(ORIGIN, "queue_minfree", "900000000000000"), "less room than that"),
+    "room for a message": (
+        Parameter(ORIGIN, "message_size_limit", "900000000000000"), "less room than that",
+    ),
+    "domain": (
+        Parameter(ORIGIN, "virtual_alias_domains", "other.example, MX.test.example"),
+        "MX.test.example is in mydestination and in virtual_alias_domains",
+    ),
     "boolean": (Parameter(ORIGIN, "smtpd_helo_required", "often"), "often"),
     "program": (service("2525", command="smtpdd"), "there is no program"),
     "port": (service("nosuchport"), "nobody knows the port nosuchport"),
@@ -399,6 +407,29 @@ def test_a_port_that_somebody_else_has(box: Sandbox) -> None:
         port = taken.getsockname()[1]
         found = rehearsed(box, service(f"127.0.0.1:{port}"))
     assert f"another program listens on port {port}" in " ".join(found.findings)
+
+
+def test_a_certificate_of_yesterday(box: Sandbox) -> None:
+    """One that the change brings counts; today's does not, nor what was there before."""
+    box.sh(
+        "cd /etc/postfix && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=mx.test.example "
+        "-days 30 -keyout today.key -out today.pem 2>/dev/null && openssl x509 -in today.pem "
+        "-signkey today.key -days -1 -out yesterday.pem 2>/dev/null && touch -d '1 hour ago' *.pem"
+    )
+    key = Parameter(ORIGIN, "smtpd_tls_key_file", "/etc/postfix/today.key")
+
+    def found(certificate: str, *more: Resource) -> tuple[str, ...]:
+        cert = Parameter(ORIGIN, "smtpd_tls_cert_file", f"/etc/postfix/{certificate}")
+        return rehearsed(box, key, cert, *more).findings
+
+    assert found("today.pem") == ()
+    assert found("yesterday.pem") == (
+        "smtpd_tls_cert_file: the certificate in /etc/postfix/yesterday.pem has expired",
+    )
+    yesterday = box.path("/etc/postfix/yesterday.pem").read_bytes()
+    renewed = File(ORIGIN, "/etc/postfix/today.pem", FileState.FILE, yesterday)
+    assert "today.pem has expired" in " ".join(found("today.pem", renewed))
+    box.sh("rm /etc/postfix/*day.pem /etc/postfix/today.key")
 
 
 def test_a_sound_change_passes(box: Sandbox) -> None:

@@ -80,7 +80,7 @@ sub read_log {
         next unless /(?:fatal|panic|error|warning): /;
         next unless /\]: (fatal|panic|error|warning): (.*)/;
         my ($level, $text) = ($1, $2);
-        next if $level eq 'warning' && $text !~ /unknown smtpd restriction|bad command startup|lookup error|unsupported dictionary|requires|is unavailable|cannot load|problem talking to|no SASL|is ignored$/;
+        next if $level eq 'warning' && $text !~ /unknown smtpd restriction|bad command startup|lookup error|unsupported dictionary|requires|is unavailable|cannot load|problem talking to|no SASL|is ignored$|do not list domain/;
         # What is started alone (start_alone) has nobody to read from.
         next if $text =~ /rehearsal|RBL lookup error|qmgr|^read: |^accept connection: /;
         $text =~ s/\bprocess (\S+) pid \d+/process $1/;

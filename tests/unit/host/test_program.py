@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from provisioner.host import program as host_program
 from provisioner.host.program import SHORT, Program, library, quote
 
 #: Each shell's command; those that are not on this machine are left out.
@@ -138,3 +142,14 @@ def test_libraries_are_sound_in_every_shell(shell: str, name: str) -> None:
         [*SHELLS[shell], "-n"], input=text.encode(), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_no_two_libraries_define_one_function() -> None:
+    """They travel together, and the later one would be called by the earlier one's callers."""
+    files = [each.name for each in Path(host_program.__file__).parent.glob("*.sh")]
+    defined = [
+        found
+        for name in files
+        for found in re.findall(r"^(\w+)\(\) \{$", library(name), re.MULTILINE)
+    ]
+    assert [each for each, count in Counter(defined).items() if count > 1] == []
