@@ -10,7 +10,15 @@ from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
 from provisioner.planning import listeners, manifest, orphans, sense, soundness
-from provisioner.planning.plan import ComposedList, Control, Firewall, HostPlan, Precondition, Step
+from provisioner.planning.plan import (
+    ComposedList,
+    Control,
+    Firewall,
+    HostPlan,
+    Orphan,
+    Precondition,
+    Step,
+)
 from provisioner.planning.steps import StepBuilder
 from provisioner.policy.conversation import PolicyTest
 from provisioner.postfix import activation, main_cf
@@ -83,14 +91,10 @@ def _whole_plan(
     orphaned = orphans.find(desired.resources, observed.manifest)
     declared = tuple(changes)
     if prune:
-        removals, errors = orphans.removal(orphaned, observed)
+        removals, errors = _removals(orphaned, desired, changes, observed)
         if errors:
             return replace(base, errors=tuple(errors))
-        # What `strict` removes is not put back; what must not be missing is not taken away.
-        taken = {change.address for change in changes}
-        needed = {each.address for each in desired.resources if not each.managed}
-        taken |= {each.address for each in orphaned if each.absent_before} & needed
-        changes += [change for change in removals if change.address not in taken]
+        changes += removals
     steps = _steps(desired, changes, observed)
     built = steps.finish()
     faults = soundness.faults(steps.main_text, steps.master_text, observed)
@@ -138,6 +142,21 @@ def _whole_plan(
         secrets=_secrets(desired.resources, changes, None if remembered else after),
         unchanged=len({r.address for r in desired.resources} - {c.address for c in changes}),
     )
+
+
+def _removals(
+    orphaned: Sequence[Orphan],
+    desired: Desired,
+    changes: Sequence[Change],
+    observed: Observed,
+) -> tuple[list[Change], list[Diagnostic]]:
+    """What `--prune` adds: what `strict` removes is not put back, and what must not be missing
+    is not taken away."""
+    removals, errors = orphans.removal(orphaned, observed)
+    taken = {change.address for change in changes}
+    needed = {each.address for each in desired.resources if not each.managed}
+    taken |= {each.address for each in orphaned if each.absent_before} & needed
+    return [change for change in removals if change.address not in taken], errors
 
 
 def _steps(desired: Desired, changes: Iterable[Change], observed: Observed) -> StepBuilder:
