@@ -109,6 +109,7 @@ def test_one_service_under_two_spellings_is_one_resource(text: str, wanted: list
     host = MemoryHost.with_postfix("", text)
     chosen = list({each.address: each for each in wanted}.values())
     plan = _plan(host, chosen)
+    assume(not plan.errors)  # the last listener is not taken away
     host.apply(plan)
     assert _plan(host, chosen).steps == ()
 
