@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
-@click.option("--diff", is_flag=True, help="Show differences of files in full.")
+@click.option("-D", "--diff", is_flag=True, help="Show differences of files in full.")
 @click.option(
     "--since",
     metavar="REV",
