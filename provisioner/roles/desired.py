@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ UMBRELLA = "provisioner"
 _NOTHING = Map()
 
 
+#: How many different findings about one place are told one by one.
+_AT_ONE_PLACE = 3
+
+
 @dataclass
 class Findings:
     """What is wrong with the options of some hosts: each thing once, with the hosts."""
@@ -53,10 +58,25 @@ class Findings:
         """Raises one `InputError` with all of them."""
         if not self.hosts:
             return
-        raise InputError.of(
-            Diagnostic(_with_hosts(each.message, hosts), each.mark, each.help)
-            for each, hosts in sorted(self.hosts.items(), key=lambda item: _place(item[0]))
-        )
+        raise InputError.of(self._told())
+
+    def _told(self) -> Iterator[Diagnostic]:
+        """By place. A template may go wrong in each host's own words: some of them do."""
+        by_place = sorted(self.hosts.items(), key=lambda item: _place(item[0]))
+        for mark, group in groupby(by_place, key=lambda item: item[0].mark):
+            found = list(group)
+            several = mark is not None and len(found) > _AT_ONE_PLACE
+            for each, hosts in found[:_AT_ONE_PLACE] if several else found:
+                yield Diagnostic(_with_hosts(each.message, hosts), each.mark, each.help)
+            if several:
+                others = [host for _, hosts in found[_AT_ONE_PLACE:] for host in hosts]
+                yield Diagnostic(
+                    _with_hosts(
+                        "the same is wrong here in other words", list(dict.fromkeys(others))
+                    ),
+                    mark,
+                    "mend what is told above, then look again",
+                )
 
 
 def _place(found: Diagnostic) -> tuple[str, int, int]:

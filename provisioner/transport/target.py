@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
-from provisioner.inventory.values import SecretReference, UnsafeText, VaultValue
+from provisioner.inventory.values import SecretReference, UnsafeText, VaultValue, kind_of
 from provisioner.marks import Mark, find_mark
 from provisioner.secrets import Secret
 from provisioner.transport.base import Target
@@ -72,7 +72,7 @@ def target_of(
     values are errors. Only what is needed is read: a sudo password that cannot be opened
     is no error on a host that does not become. Raises `InputError` at the variable's place.
     """
-    reader = _Reader(name, vars, read)
+    reader = _Reader(vars, read)
     connection = reader.connection(defaults.connection)
     become = reader.flag("become", defaults.become)
     become_user = reader.user("become_user") or defaults.become_user
@@ -98,10 +98,7 @@ def target_of(
 class _Reader:
     """Typed access to one host's connection variables."""
 
-    def __init__(
-        self, name: str, variables: Mapping[str, Any], read: Callable[[str], Any] | None
-    ) -> None:
-        self._name = name
+    def __init__(self, variables: Mapping[str, Any], read: Callable[[str], Any] | None) -> None:
         self._vars = variables
         self._read = read
 
@@ -114,9 +111,7 @@ class _Reader:
         return self._read(variable) if self._read and value is not None else value
 
     def _error(self, variable: str, problem: str, advice: str = "") -> InputError:
-        return InputError(
-            f"{self._name}: {variable} {problem}", mark=self._mark(variable), help=advice
-        )
+        return InputError(f"{variable} {problem}", mark=self._mark(variable), help=advice)
 
     def _mark(self, variable: str) -> Mark | None:
         return find_mark(self._vars, [variable])
@@ -125,7 +120,9 @@ class _Reader:
         if isinstance(value, (VaultValue, SecretReference)):
             raise self._error(variable, "is a secret, and cannot be opened here")
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise self._error(variable, f"must be a text, not {type(value).__name__}")
+            raise self._error(
+                variable, f"must be text, not {kind_of(value)}", "put the value in quotes"
+            )
         text = str(value)
         braces = ("{{" in text or "{%" in text) and not isinstance(value, UnsafeText)
         if braces and not self._read:
@@ -135,7 +132,7 @@ class _Reader:
                 "write the value itself",
             )
         if any(not char.isprintable() for char in text):
-            raise self._error(variable, "contains a control character")
+            raise self._error(variable, "contains a control character", "write it anew")
         return text
 
     def text(self, setting: str) -> str | None:
@@ -150,7 +147,11 @@ class _Reader:
     def user(self, setting: str) -> str | None:
         text = self.text(setting)
         if text is not None and not is_user_name(text):
-            raise self._error(self._find(setting)[0], f"is not a user name: {text!r}")
+            raise self._error(
+                self._find(setting)[0],
+                f"is not a user name: {text!r}",
+                "the name of an account on the host, as in its passwd",
+            )
         return text
 
     def secret(self, setting: str) -> Secret | None:
@@ -165,7 +166,7 @@ class _Reader:
             return None
         text = self._plain(variable, value)
         if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-            raise self._error(variable, f"is not a port: {text!r}")
+            raise self._error(variable, f"is not a port: {text!r}", "a number from 1 to 65535")
         return int(text)
 
     def flag(self, setting: str, default: bool) -> bool:
@@ -176,7 +177,7 @@ class _Reader:
             return value
         word = self._plain(variable, value).strip().lower()
         if word not in _TRUE | _FALSE:
-            raise self._error(variable, f"is neither yes nor no: {word!r}")
+            raise self._error(variable, f"is neither yes nor no: {word!r}", "write true or false")
         return word in _TRUE
 
     def method(self) -> None:
@@ -185,7 +186,9 @@ class _Reader:
             "sudo",
             "ansible.builtin.sudo",
         ):
-            raise self._error(variable, f"is {value!r}, and only sudo is supported")
+            raise self._error(
+                variable, f"is {value!r}, and only sudo is supported", "remove it, or write sudo"
+            )
 
     def connection(self, default: str) -> str:
         variable, value = self._find("connection")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parents[2] / "cases/roles/broken.yaml"
 CASES = yaml.safe_load(FILE.read_text("utf-8"))
-HOSTS = 500
+HOSTS = 50
 
 
 def _repository(case: dict[str, Any]) -> None:

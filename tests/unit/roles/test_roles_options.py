@@ -14,7 +14,7 @@ from provisioner.inventory.site import RoleRef
 from provisioner.marks import Mark
 from provisioner.planning.planner import Desired
 from provisioner.resources.restriction import RestrictionList
-from provisioner.roles.desired import desired_states
+from provisioner.roles.desired import Findings, desired_states
 from provisioner.roles.loading import RoleLibrary
 
 SITE = Mark("site.yml", 2, 5)
@@ -379,3 +379,17 @@ def test_one_mistake_of_500_hosts_is_told_once(tmp_path: Path) -> None:
     assert place(found) == "mx.yml:1:11"
     assert "500 hosts" in found.message
     assert len(found.message) < 200
+
+
+def test_one_mistake_in_the_words_of_500_hosts_is_told_in_few() -> None:
+    findings = Findings()
+    place = Mark("mx.yml", 2, 13)
+    for number in range(500):
+        findings.add(f"mx{number}", [Diagnostic(f"10.0.0.{number}/8 is no network", place)])
+    findings.add("mx7", [Diagnostic("something else", Mark("mx.yml", 9, 1))])
+    with pytest.raises(InputError) as refused:
+        findings.raise_if_any()
+    told = refused.value.diagnostics()
+    assert [each.mark for each in told] == [place] * 4 + [Mark("mx.yml", 9, 1)]
+    assert "in other words [497 hosts: " in told[3].message
+    assert told[3].help
