@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -122,6 +123,10 @@ def desired_states(
     return states
 
 
+#: Largest file beside the site file that a role may read, in bytes: some millions of entries.
+MAX_SOURCE_BYTES = 256 << 20
+
+
 @dataclass(frozen=True)
 class _Surroundings:
     """What is the same for all hosts. Files are read once, whoever asks for them."""
@@ -135,7 +140,14 @@ class _Surroundings:
 
     def read(self, name: str) -> bytes:
         if name not in self._files:
-            self._files[name] = (self.folder / name).read_bytes()
+            path = self.folder / name
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "not a regular file")
+            with path.open("rb") as source:
+                data = source.read(MAX_SOURCE_BYTES + 1)
+            if len(data) > MAX_SOURCE_BYTES:
+                raise OSError(errno.EFBIG, f"larger than {MAX_SOURCE_BYTES >> 20} MiB")
+            self._files[name] = data
         return self._files[name]
 
 
