@@ -102,18 +102,19 @@ def junit(outcomes: Sequence[Outcome], desired: Mapping[str, Desired]) -> str:
         suite = ET.SubElement(
             root,
             "testsuite",
-            name=outcome.host,
+            name=_text(outcome.host),
             tests=str(len(every) + bool(findings) + bool(outcome.error)),
             failures=str(sum(each.failed for each in every) + bool(findings)),
             errors=str(int(bool(outcome.error))),
             skipped=str(sum(each.verdict is None for each in every)),
             time=f"{outcome.seconds:.3f}",
         )
+        host = _text(outcome.host)
         if outcome.error:
-            case = ET.SubElement(suite, "testcase", classname=outcome.host, name="the host answers")
+            case = ET.SubElement(suite, "testcase", classname=host, name="the host answers")
             _say(case, "error", str(outcome.error), outcome.error.help)
         if findings:
-            case = ET.SubElement(suite, "testcase", classname=outcome.host, name="Postfix starts")
+            case = ET.SubElement(suite, "testcase", classname=host, name="Postfix starts")
             _say(case, "failure", findings[0], "\n".join(findings))
         for each in every:
             _case(suite, each)
@@ -125,9 +126,9 @@ def _case(suite: ET.Element, each: Held) -> None:
     where: dict[str, str] = {}
     mark = each.test.origin.mark
     if mark is not None:
-        where = {"file": mark.file, "line": str(mark.line)}
+        where = {"file": _text(mark.file), "line": str(mark.line)}
     name = _text(each.test.name)
-    case = ET.SubElement(suite, "testcase", {"classname": each.host, "name": name, **where})
+    case = ET.SubElement(suite, "testcase", {"classname": _text(each.host), "name": name, **where})
     if each.verdict is None:
         ET.SubElement(case, "skipped", message=_text(each.test.skip))
     elif each.failed:

@@ -10,9 +10,25 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provisioner.cli import main
 from provisioner.errors import HostError, Unreachable
+from provisioner.fleet.outcome import Outcome, Status
+from provisioner.host.rehearsal import Rehearsal
+from provisioner.marks import Mark
+from provisioner.planning.planner import Desired
+from provisioner.policy.conversation import (
+    Conversation,
+    Expectation,
+    PolicyTest,
+    Reply,
+    Stage,
+    Verdict,
+)
+from provisioner.report.verdictfiles import junit
+from provisioner.resources.base import Origin
 from provisioner.transport.base import Exchange
 from provisioner.transport.fake import Answer, FakeTransport
 
@@ -193,6 +209,19 @@ def test_junit_counts_what_ci_counts(run: Run, tmp_path: Path) -> None:
     assert "the reply is 451, not 554" in failure.attrib["message"]
     assert "got: 451 no \\x1b[31m & <b>" in (failure.text or "")
     assert second.attrib["errors"] == "1"
+
+
+@given(text=st.text(), name=st.text(min_size=1), file=st.text(min_size=1))
+def test_junit_can_be_read_whatever_anybody_is_called(text: str, name: str, file: str) -> None:
+    origin = Origin("role", mark=Mark(file, 1, 1))
+    test = PolicyTest(name, Conversation(), Expectation(("250",)), origin)
+    reply = Reply(Stage.RCPT, text, "554", text)
+    found = Rehearsal(
+        (text,), (Verdict(name, (reply,), fault=text, failed=("reply",)),), notes=(text,)
+    )
+    outcome = Outcome(name, Status.FAILED, error=Unreachable(name, "x", text), rehearsal=found)
+    root = ET.fromstring(junit([outcome], {name: Desired(name, (), tests=(test,))}))  # noqa: S314
+    assert len(root.findall("testsuite/testcase")) == 3
 
 
 def test_only_the_test_that_is_named(run: Run) -> None:
