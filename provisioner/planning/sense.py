@@ -43,7 +43,7 @@ def faults(
         for effect in change.effects:
             if isinstance(effect, SetParameter) and effect.value is not None:
                 fault, advice = kinds.fault(effect.name, effect.value)
-                found += [Diagnostic(fault, mark, advice)] if fault else []
+                found += [_told(_short(fault), mark, advice)] if fault else []
             elif isinstance(effect, SetService):
                 found += _options(effect, mark, observed)
                 port = effect.key[0].rpartition(":")[2]
@@ -63,7 +63,16 @@ def _options(effect: SetService, mark: Mark | None, observed: Observed) -> Itera
     for name, value in effect.service.settings.items():
         fault, advice = kinds.fault(name, value)
         if fault and known.get(name) != value:
-            yield Diagnostic(f"{'/'.join(effect.key)}: -o {fault}", mark, advice)
+            yield _told(f"{'/'.join(effect.key)}: -o {_short(fault)}", mark, advice)
+
+
+def _told(message: str, mark: Mark | None, advice: str) -> Diagnostic:
+    return Diagnostic(message, mark, _short(advice))
+
+
+def _short(text: str) -> str:
+    """`text`, without its middle where what somebody wrote is very long."""
+    return text if len(text) <= 300 else f"{text[:180]} […] {text[-100:]}"
 
 
 def _silence(effect: SetService, mark: Mark | None) -> Diagnostic:
@@ -154,7 +163,7 @@ def _entries(
     new = (each for each in (first, *found) if each[:2] not in known)
     for key, fault, advice in islice(new, _TOLD):
         origin = places.get(key, table.origin)
-        yield Diagnostic(f"{table.path}: {key}: {fault}", origin.mark, advice)
+        yield _told(f"{table.path}: {_short(key)}: {_short(fault)}", origin.mark, advice)
 
 
 def _pairs(table: Table) -> list[tuple[str, str]]:

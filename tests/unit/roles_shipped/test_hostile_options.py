@@ -45,7 +45,7 @@ DOCUMENTS = yaml.safe_load(
 )
 SITE = Mark("site.yml", 1, 1)
 MAIN = "myhostname = old.example\n# a comment\n"
-MASTER = "smtp inet n - y - - smtpd\n"
+MASTER = "smtp inet n - y - - smtpd\nsmtp unix - - y - - smtp\n"
 
 HOSTILE = {
     "nothing": "",
