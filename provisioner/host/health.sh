@@ -8,21 +8,21 @@ PATIENCE=2
 # table (state 0A is LISTEN); fails if nobody listens.
 reach() {
   hex=$(printf '%04X' "$1")
-  local4=$(grep -him 1 "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp 2>/dev/null)
-  if [ -n "$local4" ]; then
-    set -- $local4
-    address=${2%:*} octets=
-    # The kernel prints an IPv4 address in host byte order.
-    while [ -n "$address" ]; do
-      octets=$octets.$((0x${address#"${address%??}"}))
-      address=${address%??}
-    done
-    address=${octets#.}
-    [ "$address" != 0.0.0.0 ] || address=127.0.0.1
+  found=$(grep -hm 1 "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  [ -n "$found" ] || return 1
+  set -- $found
+  address=${2%:*} octets=
+  if [ ${#address} -gt 8 ]; then
+    address=::1
     return
   fi
-  address=::1
-  grep -qi "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp6 2>/dev/null
+  # The kernel prints an IPv4 address in host byte order.
+  while [ -n "$address" ]; do
+    octets=$octets.$((0x${address#"${address%??}"}))
+    address=${address%??}
+  done
+  address=${octets#.}
+  [ "$address" != 0.0.0.0 ] || address=127.0.0.1
 }
 
 # converse ADDRESS PORT SECONDS: greeting, EHLO and a recipient, within that time. Configuration
