@@ -5,10 +5,15 @@ from __future__ import annotations
 import shlex
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from releases import DEFAULT_RELEASES
 from sandbox import Sandbox, root_of
 
@@ -409,13 +414,28 @@ def test_a_port_that_somebody_else_has(box: Sandbox) -> None:
     assert f"another program listens on port {port}" in " ".join(found.findings)
 
 
+def certificates() -> dict[str, bytes]:
+    """By file name: a key, and two certificates of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.test.example")])
+    now = datetime.now(UTC)
+
+    def signed(days: int) -> bytes:
+        builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=9))
+        signed = builder.not_valid_after(now + timedelta(days=days)).sign(key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    none = serialization.NoEncryption()
+    plain = key.private_bytes(serialization.Encoding.PEM, form, none)
+    return {"today.key": plain, "today.pem": signed(9), "yesterday.pem": signed(-1)}
+
+
 def test_a_certificate_of_yesterday(box: Sandbox) -> None:
     """One that the change brings counts; today's does not, nor what was there before."""
-    box.sh(
-        "cd /etc/postfix && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=mx.test.example "
-        "-days 30 -keyout today.key -out today.pem 2>/dev/null && openssl x509 -in today.pem "
-        "-signkey today.key -days -1 -out yesterday.pem 2>/dev/null && touch -d '1 hour ago' *.pem"
-    )
+    for name, certificate in certificates().items():
+        box.write(f"/etc/postfix/{name}", certificate)
     key = Parameter(ORIGIN, "smtpd_tls_key_file", "/etc/postfix/today.key")
 
     def found(certificate: str, *more: Resource) -> tuple[str, ...]:
