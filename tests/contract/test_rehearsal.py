@@ -385,7 +385,6 @@ FAULTS: dict[str, tuple[Resource, str]] = {
         Parameter(ORIGIN, "virtual_alias_domains", "other.example, MX.test.example"),
         "MX.test.example is in mydestination and in virtual_alias_domains",
     ),
-    "boolean": (Parameter(ORIGIN, "smtpd_helo_required", "often"), "often"),
     "program": (service("2525", command="smtpdd"), "there is no program"),
     "port": (service("nosuchport"), "nobody knows the port nosuchport"),
     "address": (service("203.0.113.9:2525"), "203.0.113.9 is no address of this host"),
