@@ -40,12 +40,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         "/etc/postfix/nowhere",
     ),
     "dead milter": ({"smtpd_milters": "inet:127.0.0.1:9"}, "the milter inet:127.0.0.1:9"),
-    "bad number": ({"smtpd_hard_error_limit": "many"}, "smtpd_hard_error_limit"),
+    "number below its minimum": ({"smtpd_recipient_limit": "0"}, "smtpd_recipient_limit"),
 }
 
 #: More of the same, for the full matrix.
 MORE_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
-    "bad boolean": ({"soft_bounce": "perhaps"}, "soft_bounce"),
+    "no hops allowed": ({"hopcount_limit": "0"}, "hopcount_limit"),
     "misspelt parameter": ({"smtp_tls_security_levl": "may"}, "smtp_tls_security_levl"),
     "address of nobody here": ({"inet_interfaces": "203.0.113.7"}, "203.0.113.7"),
     "unknown user": ({"mail_owner": "nobody-here"}, "nobody-here"),
