@@ -204,13 +204,13 @@ outcome() {
   printf '%s\n' "$1" "$2" >"$HERE/outcome"
 }
 
-# serve_again WHY: mail service as before. A service that Postfix gave up comes back only with
-# stop and start; where it was not told of the change, processes that started meanwhile may
-# have seen new files. Where nothing had moved, nothing is done.
+# serve_again WHY: mail service as before. Where Postfix was not told of the change, processes
+# that started meanwhile may have seen new files. Where nothing had moved, nothing is done.
 serve_again() {
   if [ "$LEVEL" = none ]; then
     return 0
   elif [ -n "$SWITCHED" ]; then
+    reload_helps && return
     said=$(control_unit restart "$UNIT" 2>&1)
   elif [ -n "$CHANGED" ]; then
     said=$(reload_master "$QUEUE")
@@ -220,10 +220,24 @@ serve_again() {
     outcome conflict "$1; the files are as they were, but Postfix does not start: $said"
     return 1
   }
+  all_well 10 || {
+    outcome conflict "$1; the files are as they were, but $name does not answer as it did"
+    return 1
+  }
+}
+
+# reload_helps: a service that Postfix gave up comes back only with stop and start, in which
+# nobody is served for seconds. As far as the log of the change is known and tells of no such
+# thing, a reload is tried first.
+reload_helps() {
+  [ "$LEVEL" = reload ] && [ "$SINCE" != 0 ] && ! given_up &&
+    reload_master "$QUEUE" >/dev/null && wait_alive "$QUEUE" && all_well 2
+}
+
+# all_well SECONDS: each listener that was well before is so again within that time; $name is
+# the one that is not.
+all_well() {
   [ ! -f "$HERE/healthy" ] || while IFS=' ' read -r name port kind; do
-    await_listener "$name" "$port" "$kind" 10 <&8 || {
-      outcome conflict "$1; the files are as they were, but $name does not answer as it did"
-      return 1
-    }
+    await_listener "$name" "$port" "$kind" "$1" <&8 || return 1
   done 8</dev/null <"$HERE/healthy"
 }

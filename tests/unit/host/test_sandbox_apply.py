@@ -593,6 +593,17 @@ def test_a_failed_reload_is_undone_and_tried_again(box: Sandbox) -> None:
     assert plan(box, wanted).empty
 
 
+def test_undo_is_a_reload_where_nobody_died(box: Sandbox) -> None:
+    """Stop and start take a busy host some seconds in which nobody is served."""
+    box.write("/var/log/mail.log", "")
+    running_postfix(box, "echo reload >>/root/postfix-was-told")
+    wanted = desired(Parameter(ORIGIN, "smtpd_milters", "inet:127.0.0.1:9"))
+    with pytest.raises(RolledBack, match="inet:127.0.0.1:9 does not answer"):
+        apply(box, plan(box, wanted))
+    assert box.read("/root/postfix-was-told") == b"reload\nreload\n"
+    assert leftovers(box) == []
+
+
 def test_what_we_start_hears_signals(box: Sandbox) -> None:
     """The program ignores them; a daemon that inherited that could not be stopped."""
     box.write("/etc/init.d/x", "#!/bin/sh\n", 0o755)
