@@ -598,7 +598,7 @@ def test_undo_is_a_reload_where_nobody_died(box: Sandbox) -> None:
     box.write("/var/log/mail.log", "")
     running_postfix(box, "echo reload >>/root/postfix-was-told")
     wanted = desired(Parameter(ORIGIN, "smtpd_milters", "inet:127.0.0.1:9"))
-    with pytest.raises(RolledBack, match="inet:127.0.0.1:9 does not answer"):
+    with pytest.raises(RolledBack, match=r"inet:127\.0\.0\.1:9 does not answer"):
         apply(box, plan(box, wanted))
     assert box.read("/root/postfix-was-told") == b"reload\nreload\n"
     assert leftovers(box) == []
