@@ -62,7 +62,7 @@ _POLICY = re.compile(r"check_policy_service[\s,]+(?:\{([^}]*)\}|([^\s,{}]+))")
 
 
 def _policy_servers(main: str | None, master: str | None) -> Iterator[str]:
-    values = [entry.value for entry in main_cf.parse(main or "").parameters.values()]
+    values = list(main_cf.parse(main or "").values.values())
     for service in master_cf.parse(master or "").services.values():
         values += service.settings.values()
     for match in _POLICY.finditer("\n".join(values)):
@@ -78,7 +78,7 @@ _WITHOUT_IT = ("accept", "quarantine")
 
 
 def _milters(main: str | None, master: str | None) -> Iterator[str]:
-    settings = {n: e.value for n, e in main_cf.parse(main or "").parameters.items()}
+    settings = main_cf.parse(main or "").values
     services = master_cf.parse(master or "").services.values()
     for each in (settings, *({**settings, **s.settings} for s in services)):
         for match in _MILTER.finditer(" ".join(each.get(name, "") for name in _MILTERS)):

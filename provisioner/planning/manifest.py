@@ -37,8 +37,7 @@ def activated(
     """
     found = {}
     if main_text is not None:
-        parameters = main_cf.parse(main_text).parameters
-        found["main.cf"] = digest_of({name: entry.value for name, entry in parameters.items()})
+        found["main.cf"] = digest_of(main_cf.parse(main_text).values)
     if master_text is not None:
         services = master_cf.parse(master_text).services
         found["master.cf"] = digest_of(

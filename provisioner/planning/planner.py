@@ -236,8 +236,8 @@ def _through_references(
     the sockets of `inet_interfaces = $myhostname`."""
     if observed.main_cf is None or after is None:
         return level, reasons
-    now = {name: entry.value for name, entry in observed.main_cf.parameters.items()}
-    then = {name: entry.value for name, entry in main_cf.parse(after).parameters.items()}
+    now = observed.main_cf.values
+    then = main_cf.parse(after).values
     if now == then:
         return level, reasons
     version = Version.parse(observed.facts.postfix_version)

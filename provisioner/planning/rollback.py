@@ -200,8 +200,8 @@ def _parameters(
     """main.cf is shown by what it says, not as a file."""
     if observed.main_cf is None or then is None:
         return
-    now = {name: entry.value for name, entry in observed.main_cf.parameters.items()}
-    back = {name: entry.value for name, entry in main_cf.parse(then).parameters.items()}
+    now = observed.main_cf.values
+    back = main_cf.parse(then).values
     for name in dict.fromkeys((*back, *now)):
         old, new = now.get(name), back.get(name)
         if old != new:

@@ -105,7 +105,7 @@ class _Scene:
 
     @classmethod
     def of(cls, main_text: str | None, master_text: str | None) -> _Scene:
-        settings = {n: e.value for n, e in main_cf.parse(main_text or "").parameters.items()}
+        settings = main_cf.parse(main_text or "").values
         services = master_cf.parse(master_text or "").services.values()
         classes = tuple(split_list(settings.get("smtpd_restriction_classes", "")))
         uses: dict[str, set[str]] = {}

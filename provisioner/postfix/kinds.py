@@ -122,18 +122,25 @@ _NAMED = {
     **dict.fromkeys(_TIMES.split(), Kind.TIME),
     **dict.fromkeys(_BOOLEANS.split(), Kind.BOOLEAN),
 }
-#: Of each transport of master.cf there is one (`smtp_destination_recipient_limit`).
-_OF_TRANSPORTS = {
-    Kind.NUMBER: re.compile(
-        r".+_(?:delivery_slot_(?:cost|discount|loan)|destination_concurrency_(?:failed_cohort_)?limit"
-        r"|destination_recipient_limit|extra_recipient_limit|initial_destination_concurrency"
-        r"|minimum_delivery_slots|recipient_(?:refill_)?limit)"
-    ),
-    Kind.TIME: re.compile(
-        r".+_(?:destination_rate_delay|recipient_refill_delay|transport_rate_delay|time_limit)"
-    ),
-    Kind.CODE: re.compile(r"(?:.+_)?(?:reject|defer)_code"),
+NAMED = frozenset(_NAMED)
+"""The parameters whose kind is known by their whole name."""
+
+_NUMBERS_OF_TRANSPORTS = """
+_delivery_slot_cost _delivery_slot_discount _delivery_slot_loan
+_destination_concurrency_failed_cohort_limit _destination_concurrency_limit
+_destination_recipient_limit _extra_recipient_limit _initial_destination_concurrency
+_minimum_delivery_slots _recipient_limit _recipient_refill_limit
+"""
+_TIMES_OF_TRANSPORTS = """
+_destination_rate_delay _recipient_refill_delay _time_limit _transport_rate_delay
+"""
+OF_TRANSPORTS = {
+    **dict.fromkeys(_NUMBERS_OF_TRANSPORTS.split(), Kind.NUMBER),
+    **dict.fromkeys(_TIMES_OF_TRANSPORTS.split(), Kind.TIME),
 }
+"""Of each transport of master.cf there is one of those (`smtp_destination_recipient_limit`)."""
+
+_CODE = re.compile(r"(?:.+_)?(?:reject|defer)_code")
 _FORMS = {
     Kind.NUMBER: re.compile(r"[+-]?[0-9]+"),
     Kind.TIME: re.compile(r"\+?[0-9]+[smhdw]?"),
@@ -150,7 +157,9 @@ def kind_of(name: str) -> Kind | None:
     if found is None and name.startswith("lmtp_"):  # lmtp(8) has nearly all of smtp(8)'s
         found = _NAMED.get(f"smtp_{name.removeprefix('lmtp_')}")
     if found is None:
-        found = next((k for k, form in _OF_TRANSPORTS.items() if form.fullmatch(name)), None)
+        # What stands before is the transport.
+        ends = (kind for end, kind in OF_TRANSPORTS.items() if name.endswith(end) and name != end)
+        found = next(ends, Kind.CODE if _CODE.fullmatch(name) else None)
     return found
 
 

@@ -85,6 +85,11 @@ class MainCf:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", {entry.name: entry for entry in self.entries})
 
+    @property
+    def values(self) -> dict[str, str]:
+        """Every parameter that is set, and its value as Postfix programs read it."""
+        return {entry.name: entry.value for entry in self.entries}
+
     def get(self, name: str) -> str | None:
         """The value of `name` as Postfix programs read it, or None where it is not set."""
         found = self.parameters.get(name)
