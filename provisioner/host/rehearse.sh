@@ -80,7 +80,7 @@ inherited() {
     }' "$1" "$2"
 }
 
-# rehearse_live LENGTH HOW: a copy of the live files; nothing on the host is written.
+# rehearse_live HOW WHAT: a copy of the live files; nothing on the host is written.
 rehearse_live() {
   can_rehearse || stop_live failed "the policy tests cannot be held: $lacks"
   config=$(postconf -h config_directory 2>/dev/null) || stop_live failed "postconf does not work here"

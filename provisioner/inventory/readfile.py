@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 from typing import TYPE_CHECKING
 
 from provisioner.errors import InputError
@@ -17,26 +17,39 @@ MAX_FILE_BYTES = 16 << 20
 VAULT_HEADER = "$ANSIBLE_VAULT;"
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of `path`. Raises OSError: unreadable, no regular file (EINVAL), larger than
+    `most` bytes (EFBIG); ValueError: no path at all."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
+    with path.open("rb") as source:
+        data = source.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB")
+    return data
+
+
+#: Nothing is there, however it shows: no name, a file where a directory should be, a link to
+#: itself.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of `path`. Raises InputError: unreadable, no file, larger than the bound."""
-    mark = Mark(str(path))
+    advice = "check the path"
     try:
-        if not path.is_file():
-            raise InputError(
-                "not a regular file" if path.exists() else "no such file",
-                mark=mark,
-                help="check the path",
-            )
-        with path.open("rb") as source:
-            data = source.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise InputError(f"cannot be read: {reason}", mark=mark, help="check the path") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(
-            f"the file is larger than {MAX_FILE_BYTES >> 20} MiB", mark=mark, help="split it"
-        )
-    return data
+        return read_regular(path, MAX_FILE_BYTES)
+    except ValueError:
+        reason = "no such file"
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            reason, advice = f"the file is {error.strerror}", "split it"
+        elif error.errno == errno.EINVAL:
+            reason = str(error.strerror)
+        else:
+            absent = error.errno in _ABSENT
+            reason = "no such file" if absent else f"cannot be read: {error.strerror}"
+    raise InputError(reason, mark=Mark(str(path)), help=advice)
 
 
 def decode(data: bytes, file: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from provisioner.diagnostics import Diagnostic
@@ -104,7 +105,9 @@ class _Scene:
     plain_keys: bool
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, main_text: str | None, master_text: str | None) -> _Scene:
+        """Remembered as their parsing is: hosts often have the same files."""
         settings = main_cf.parse(main_text or "").values
         services = master_cf.parse(master_text or "").services.values()
         classes = tuple(split_list(settings.get("smtpd_restriction_classes", "")))

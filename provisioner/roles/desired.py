@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,6 +13,7 @@ from typing import Any
 from provisioner.diagnostics import Diagnostic, nearest
 from provisioner.errors import InputError
 from provisioner.inventory import Host
+from provisioner.inventory.readfile import read_regular
 from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import RoleRef
 from provisioner.marks import Map, Mark, find_mark
@@ -140,14 +140,7 @@ class _Surroundings:
 
     def read(self, name: str) -> bytes:
         if name not in self._files:
-            path = self.folder / name
-            if path.exists() and not path.is_file():
-                raise OSError(errno.EINVAL, "not a regular file")
-            with path.open("rb") as source:
-                data = source.read(MAX_SOURCE_BYTES + 1)
-            if len(data) > MAX_SOURCE_BYTES:
-                raise OSError(errno.EFBIG, f"larger than {MAX_SOURCE_BYTES >> 20} MiB")
-            self._files[name] = data
+            self._files[name] = read_regular(self.folder / name, MAX_SOURCE_BYTES)
         return self._files[name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from provisioner.diagnostics import Diagnostic, Severity, nearest
 from provisioner.inventory import Host
@@ -12,6 +13,12 @@ from provisioner.roles.policy import VARIABLE
 
 #: How alike (0 to 1) a variable and a role are named where it is a slip: `postfx`, `hardning`.
 _LIKENESS = 0.88
+
+
+@cache
+def _near(name: str, wanted: tuple[str, ...]) -> str | None:
+    """Remembered, for hosts have the same few names and roles."""
+    return nearest(name, wanted, likeness=_LIKENESS)
 
 
 def misspelt(
@@ -29,9 +36,9 @@ def misspelt(
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
+            wanted = [role.name for role in assigned[host.name]]
             for name in layer.keys() - known - told:
-                wanted = [role.name for role in assigned[host.name]] + ["mail", VARIABLE]
-                near = nearest(str(name), wanted, likeness=_LIKENESS)
+                near = _near(str(name), (*wanted, "mail", VARIABLE))
                 if near and not {near, UMBRELLA} & host.vars.keys():
                     told.add(name)
                     yield Diagnostic(

@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
-from support import PATIENCE, Site, environment
+from support import Site, finish
 
 from provisioner.lab.recipe import PASSWORDS
 
@@ -85,21 +86,10 @@ class Watch:
                 self.seen.add(words.replace(b"\0", b" ").decode(errors="replace"))
 
 
-def run(folder: Path, *arguments: str, code: int | None = 0) -> str:
-    """The program as a process, with the one secret that an environment has to hold."""
-    done = subprocess.run(
-        [sys.executable, "-m", "provisioner", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-        env={**environment(), "RELAY_PASSWORD": FROM_ENVIRONMENT},
-    )
-    said = done.stdout + done.stderr
-    assert code in (None, done.returncode), said
-    clean(" ".join(arguments), said)
-    return said
+def run(site: Site, verb: str, *arguments: str, code: int | None = 0) -> None:
+    """The program as a process; it must not show a secret, however it ends."""
+    done = finish(site.start(verb, *arguments), code)
+    clean(" ".join((verb, *arguments)), done.said)
 
 
 def repository(site: Site) -> None:
@@ -145,7 +135,10 @@ policy_tests:
 """
 
 
-def test_planted_secrets_show_nowhere(lab: Lab, fresh_host: FreshHost, tmp_path: Path) -> None:
+def test_planted_secrets_show_nowhere(
+    lab: Lab, fresh_host: FreshHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_PASSWORD", FROM_ENVIRONMENT)
     host = fresh_host()
     site = Site(lab, tmp_path, host, user="admin")
     repository(site)
@@ -159,26 +152,26 @@ def test_planted_secrets_show_nowhere(lab: Lab, fresh_host: FreshHost, tmp_path:
         host,
         f"touch -d '1 second ago' /root/planted /root/watching; {{ {WATCH} }} >/dev/null 2>&1 &",
     )
-    common = ("-i", "hosts.yml", "--vault-password-file", "vault-password")
+    common = ("--vault-password-file", "vault-password")
     with Watch() as watch:
-        run(tmp_path, "inventory", "--list", *common)
-        run(tmp_path, "inventory", "--host", host.name, "--origins", *common)
-        run(tmp_path, "plan", *common, "-v", "-D", code=2)
-        run(tmp_path, "plan", *common, "--json", "--rehearse", code=2)
-        run(tmp_path, "plan", *common, "-o", "saved.plan", code=2)
-        run(tmp_path, "apply", "-y", "-v", *common, "saved.plan")
-        run(tmp_path, "plan", *common)
+        run(site, "inventory", "--list", *common)
+        run(site, "inventory", "--host", host.name, "--origins", *common)
+        run(site, "plan", *common, "-v", "-D", code=2)
+        run(site, "plan", *common, "--json", "--rehearse", code=2)
+        run(site, "plan", *common, "-o", "saved.plan", code=2)
+        run(site, "apply", "-y", "-v", *common, "saved.plan")
+        run(site, "plan", *common)
         (tmp_path / "relay").write_text(f"{FROM_FILE}-and-new\n")
-        run(tmp_path, "diff", "HEAD", *common, code=None)
-        run(tmp_path, "apply", "-y", "--json", *common)
-        run(tmp_path, "verify", *common)
-        run(tmp_path, "verify", *common, "--junit", "tests.xml")
-        run(tmp_path, "ask", host.name, "--to", "postmaster@lab.example", *common, code=None)
-        run(tmp_path, "history", host.name, *common)
-        run(tmp_path, "status", *common, "--json")
-        run(tmp_path, "rollback", host.name, "-y", *common)
+        run(site, "diff", "HEAD", *common, code=None)
+        run(site, "apply", "-y", "--json", *common)
+        run(site, "verify", *common)
+        run(site, "verify", *common, "--junit", "tests.xml")
+        run(site, "ask", host.name, "--to", "postmaster@lab.example", *common, code=None)
+        run(site, "history", host.name, *common)
+        run(site, "status", *common, "--json")
+        run(site, "rollback", host.name, "-y", *common)
         (tmp_path / "vault-password").write_text("wrong\n")
-        run(tmp_path, "plan", *common, code=3)
+        run(site, "plan", *common, code=3)
     clean("a command line here", "\n".join(watch.seen))
     assert any("provisioner" in each for each in watch.seen)
     written = [each for each in tmp_path.rglob("*") if each.is_file() and each not in sources]

@@ -5,9 +5,7 @@ sub examine_files {
     my ($set, $changed) = @_;
     for my $name (@$changed) {
         my $value = $set->{$name};
-        if ($name =~ /_tls_(?:\w+_)?(?:file|CAfile|CApath)$|_tls_CA(?:file|path)$/) {
-            finding("$name = $value: there is no such file") if $value =~ m{^/} && !-e $value;
-        } elsif ($name =~ /_file$/ && $name ne 'maillog_file') {
+        if ($name =~ /_tls_(?:\w+_)?CA(?:file|path)$|_file$/ && $name ne 'maillog_file') {
             finding("$name = $value: there is no such file") if $value =~ m{^/} && !-e $value;
         } elsif ($name =~ /^(?:my(?:networks|destination)|(?:relay|virtual_alias|virtual_mailbox)_domains)$/) {
             finding("$name: there is no file $_") for grep { m{^!?/} && !-e s/^!//r } split /[\s,]+/, $value;
