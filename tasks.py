@@ -130,6 +130,12 @@ def bench_inventory(c: Context, hosts: int = 10_000, groups: int = 200, repeat: 
     )
 
 
+@task(help={"hosts": "how many hosts; a tenth of them, too"})
+def bench_planning(c: Context, hosts: int = 10_000) -> None:
+    """Time reading, composing and planning a large fleet, without a network."""
+    c.run(f"{PYTHON} bench/planning.py --hosts {hosts}", pty=False)
+
+
 @task(help={"command": "arguments of provisioner, as in --command 'plan -i lab.yml'"})
 def profile(c: Context, command: str) -> None:
     """Where the controller's processor time goes, by package and by function."""

@@ -172,7 +172,8 @@ class MemoryHost:
         )
 
     def _compiled(self, path: str, type_: str) -> CompiledState:
-        real = self.facts.default_database_type if type_ == "indexed" else type_
+        plain = type_.removeprefix("alias-")
+        real = self.facts.default_database_type if plain == "indexed" else plain
         found = self.compiled.get((path, real))
         if found is None:
             return CompiledState(real, present=False)
@@ -233,7 +234,7 @@ class MemoryHost:
             case Compile(path, type_):
                 self._compile(path, type_)
             case Drop(path, type_):
-                del self.compiled[path, type_]
+                del self.compiled[path, type_.removeprefix("alias-")]
             case Keep(path):
                 self._keep(path)
             case Remove(path, keep, type_):
@@ -264,7 +265,8 @@ class MemoryHost:
     def _compile(self, path: str, type_: str, *, ours: bool = False) -> None:
         if not type_:
             return
-        assert type_.removeprefix("alias-") in tables.COMPILED
+        type_ = type_.removeprefix("alias-")
+        assert type_ in tables.COMPILED
         node = self.nodes[path]
         table = tables.parse(node.content.decode("utf-8", "surrogateescape"))
         assert not (ours and table.problems), table.problems
@@ -272,11 +274,11 @@ class MemoryHost:
         self.compiled[path, type_] = Compiled(node.digest, dump)
 
     def _control(self, unit: str, verb: str) -> None:
-        if verb in ("start", "stop"):
+        if verb in ("start", "stop", "restart"):
             if unit == self.facts.postfix_unit:
-                self.facts = replace(self.facts, postfix_running=verb == "start")
+                self.facts = replace(self.facts, postfix_running=verb != "stop")
                 return
-            state = "active" if verb == "start" else "inactive"
+            state = "inactive" if verb == "stop" else "active"
             self.units[unit] = replace(self.units[unit], active=state)
             return
         # Debian up to 12 answers for `postfix`, whatever becomes of `postfix@-.service`.

@@ -6,8 +6,9 @@ host by host and only when asked: a secret that no host in scope needs is never 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from enum import IntEnum
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from provisioner.diagnostics import Diagnostic
@@ -56,6 +57,7 @@ class Reader:
         self._templates: dict[str, Template | InputError] = {}
         self._kinds: dict[int, tuple[Any, _Kind]] = {}
         self._shared: dict[int, tuple[Any, tuple[str, ...]]] = {}
+        self._alike: dict[Hashable, Any] = {}
         self._own: dict[tuple[str, str, int], tuple[Any, tuple[str, ...]]] = {}
         self._scopes: dict[str, Scope] = {}
         self._active: list[tuple[str, str]] = []
@@ -63,7 +65,7 @@ class Reader:
     def options(self, host: Host, variable: str) -> Map:
         """`host.merged(variable)`, rendered and opened; every mark is kept.
 
-        The same object for all hosts with the same layers, where no template is in it.
+        The same object for all hosts with the same layers to whom its templates give the same.
         Raises InputError with all that is wrong in it.
         """
         result: Map = self._read(host, variable, host.merged(variable))
@@ -106,6 +108,8 @@ class Reader:
             if key not in self._own:
                 with collecting() as found:
                     result = self._chained(host, path, raw, mark)
+                if not found:  # a secret is kept apart from everything
+                    result = self._alike.setdefault(self._likeness(result), result)
                 self._own[key] = (result, tuple(found))
             result, secrets = self._own[key]
         else:
@@ -119,6 +123,22 @@ class Reader:
         for each in secrets:
             remember(each)
         return result
+
+    def _likeness(self, value: Any) -> Hashable:
+        """Equal for values that nobody can tell apart, places included. Such a value is kept
+        for good: where nothing else tells two things apart, the object itself does."""
+        known = self._kinds.get(id(value))
+        if known and known[1] is _Kind.PLAIN:
+            return id(value)  # as it is written, hence of every host
+        if isinstance(value, Map):
+            names = tuple((key, type(key)) for key in value)
+            marks = (value.mark, tuple(value.marks.items()), tuple(value.key_marks.items()))
+            return (Map, names, tuple(map(self._likeness, value.values())), marks)
+        if isinstance(value, Seq):
+            return (Seq, tuple(map(self._likeness, value)), (value.mark, tuple(value.marks)))
+        if type(value) in (str, bool, int, NoneType):
+            return (type(value), value)
+        return id(value)
 
     def _chained(self, host: Host, path: str, raw: Any, mark: Mark | None) -> Any:
         place = (host.name, path)

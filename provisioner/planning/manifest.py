@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from provisioner.postfix import main_cf, master_cf
@@ -17,6 +17,7 @@ from provisioner.resources.base import Before, Resource
 from provisioner.resources.observed import Observed
 
 VERSION = 1
+_BEFORE = tuple(field.name for field in fields(Before))
 
 
 def digest_of(value: object) -> str:
@@ -100,7 +101,8 @@ def build(
         if each.address in old:
             entry = dict(old[each.address])
         else:
-            entry = {"before": asdict(each.before(observed))}
+            before = each.before(observed)
+            entry = {"before": {name: getattr(before, name) for name in _BEFORE}}
         if how := each.how(observed):
             entry["type"] = how
         entries[each.address] = entry

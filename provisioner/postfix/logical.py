@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from provisioner.diagnostics import Diagnostic, Severity
@@ -28,6 +29,7 @@ BOM = "\ufeff"
 
 #: What a parameter may be called.
 PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]*")
+_BRACE = re.compile(r"[{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,28 +133,29 @@ def split_list(value: str, separators: str = LIST_SEPARATORS) -> list[str]:
     An opening brace that is never closed protects everything to the end, as in Postfix.
     """
     words: list[str] = []
-    word, level = "", 0
-    for char in value:
-        if level == 0 and char in separators:
-            if word:
-                words.append(word)
-            word = ""
-            continue
-        if char == "{":
+    begin, level = 0, 0
+    for mark in _delimiters(separators).finditer(value):
+        if mark[0] == "{":
             level += 1
-        elif char == "}" and level > 0:
-            level -= 1
-        word += char
-    if word:
-        words.append(word)
-    return words
+        elif mark[0] == "}":
+            level = max(level - 1, 0)
+        elif level == 0:
+            words.append(value[begin : mark.start()])
+            begin = mark.end()
+    words.append(value[begin:])
+    return [word for word in words if word]
+
+
+@cache
+def _delimiters(separators: str) -> re.Pattern[str]:
+    return re.compile(f"[{{}}{re.escape(separators)}]")
 
 
 def balanced(value: str) -> bool:
     """Whether every brace in `value` has its partner, in the right order."""
     level = 0
-    for char in value:
-        level += (char == "{") - (char == "}")
+    for brace in _BRACE.findall(value):
+        level += 1 if brace == "{" else -1
         if level < 0:
             return False
     return level == 0

@@ -7,6 +7,7 @@ final newline are read as Postfix reads them and reported in `MainCf.problems`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 #: Indentation of the entries of a list that we write one to a line.
 INDENT = "    "
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: Parameters that Postfix takes as they are, without expanding `$`, at start.
 RAW = frozenset(
@@ -259,9 +261,8 @@ def check_value(name: str, value: str, *, fold: bool = False) -> None:
     check_name(name)
     if "\n" in value or "\r" in value:
         raise ValueError(f"{name}: a value is one line; Postfix has no way to write a newline")
-    for char in value:
-        if char != "\t" and (ord(char) < 0x20 or ord(char) == 0x7F):
-            raise ValueError(f"{name}: control character {char!r} in the value")
+    if control := _CONTROL.search(value):
+        raise ValueError(f"{name}: control character {control[0]!r} in the value")
     if value != value.strip(SPACE):
         raise ValueError(f"{name}: blanks at the ends of {value!r} would be lost")
     if not is_encodable(value):

@@ -258,6 +258,8 @@ def _modern(item: Restriction) -> Restriction:
 
 def same_list(one: str, other: str) -> bool:
     """Whether two lists mean the same: separators, folding, case and old names aside."""
+    if split_list(one) == split_list(other):
+        return True
     return [_canonical(item) for item in split(one)] == [_canonical(item) for item in split(other)]
 
 

@@ -84,6 +84,9 @@ class Attributes:
     group: str | None = None
     mode: int | None = None
 
+    def as_list(self) -> list[str | int | None]:
+        return [self.owner, self.group, self.mode]
+
 
 KEEP = Attributes()
 

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import ClassVar
@@ -82,7 +82,7 @@ class File(Resource):
         return (FileRequest(self.path, content=wanted, known=self.digest if wanted else ""),)
 
     def identity(self) -> object:
-        return [self.state.value, self.digest, *astuple(self.attributes)]
+        return [self.state.value, self.digest, *self.attributes.as_list()]
 
     def diff(self, observed: Observed) -> Iterable[Change]:
         state = observed.path(self.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -122,7 +122,7 @@ class Table(Resource):
             yield TableRequest(self.path, self._compiler(self.type))
 
     def identity(self) -> object:
-        return [self.type, self.digest, *astuple(self.attributes)]
+        return [self.type, self.digest, *self.attributes.as_list()]
 
     def activated(self, observed: Observed) -> Mapping[str, str]:
         return {self.path: self.digest} if self.type in tables.READ_ONCE else {}

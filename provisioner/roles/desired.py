@@ -194,7 +194,9 @@ def _found(
         raise InputError.of(wrong)
     found.resources = about.shared.composed(parts, lambda given: _unique(_composed(given)))
     around = surroundings(mail.hostname or host.name, found.resources, mail.domains, mail.networks)
-    found.tests, wrong = joined((t for part in parts for t in part.tests), written, around)
+    found.tests, wrong = joined(
+        (test for part in parts for test in about.shared.placed(part, around)), written, around
+    )
     if wrong:
         raise InputError.of(wrong)
     return found

@@ -17,7 +17,7 @@ from provisioner.inventory.reading import Reader
 from provisioner.marks import Map, Mark, Seq
 from provisioner.policy.conversation import PolicyTest
 from provisioner.policy.options import TestOptions, test_of
-from provisioner.policy.strangers import Surroundings, placed
+from provisioner.policy.strangers import Surroundings
 from provisioner.resources.base import Origin
 from provisioner.roles.options import validate
 
@@ -117,13 +117,12 @@ class PolicyBook:
 
 
 def joined(
-    of_roles: Iterable[PolicyTest], written: Sequence[Written], around: Surroundings
+    placed: Iterable[PolicyTest], written: Sequence[Written], around: Surroundings
 ) -> tuple[tuple[PolicyTest, ...], list[Diagnostic]]:
-    """All tests of a host, those of its roles first; and what is wrong with their names."""
+    """All tests of a host, those of its roles (`placed`) first; and what is wrong with names."""
     found: dict[str, PolicyTest] = {}
     wrong: list[Diagnostic] = []
-    for given in of_roles:
-        test = placed(given, around)
+    for test in placed:
         other = found.setdefault(test.name, test)
         if other is not test and replace(other, origin=test.origin) != test:
             wrong.append(

@@ -2,8 +2,8 @@
 
 What a role gives is computed once for all hosts that have the same options, as long as it
 looks at nothing that is one host's own (its name, groups and variables). The inventory gives
-hosts with the same layers the same object, and a value with a template in it is each host's
-own object: so options are told apart by identity.
+hosts with the same layers to whom templates give the same the same object, secrets excepted:
+so options are told apart by identity.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from provisioner.diagnostics import Diagnostic
 from provisioner.policy.conversation import PolicyTest
+from provisioner.policy.strangers import Surroundings, placed
 from provisioner.resources.base import Resource
 from provisioner.resources.restriction import Contribution
 from provisioner.roles.interface import HostContext, RoleOptions
@@ -56,6 +57,9 @@ class Shared:
 
     _options: dict[tuple[Any, ...], tuple[Any, Any]] = field(default_factory=dict)
     _given: dict[tuple[Any, ...], tuple[Any, Given]] = field(default_factory=dict)
+    _placed: dict[tuple[int, Surroundings], tuple[Given, tuple[PolicyTest, ...]]] = field(
+        default_factory=dict
+    )
     _composed: dict[tuple[int, ...], tuple[Any, tuple[Resource, ...]]] = field(default_factory=dict)
 
     def validated(
@@ -76,6 +80,16 @@ class Shared:
     def keep(self, role: Role, source: Any, mail: Any, given: Given) -> None:
         if given.shared:
             self._given[role.name, id(source), id(mail)] = ((source, mail), given)
+
+    def placed(self, given: Given, around: Surroundings) -> tuple[PolicyTest, ...]:
+        """The role's tests on a host with these surroundings."""
+        key = (id(given), around)
+        if key in self._placed:
+            return self._placed[key][1]
+        tests = tuple(placed(test, around) for test in given.tests)
+        if given.shared:
+            self._placed[key] = (given, tests)
+        return tests
 
     def composed(self, parts: Sequence[Given], compose: Composer) -> tuple[Resource, ...]:
         """The resources of a host whose roles gave `parts`."""

@@ -127,6 +127,39 @@ def test_what_no_template_is_in_stays_shared(tmp_path: Path) -> None:
     assert reader.options(one, "t")["b"] is reader.options(two, "t")["b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("same", True),
+        ("{{ zone }}", True),
+        ("{{ inventory_hostname }}", False),
+        ("{{ number }}", False),
+        ("{{ 1 if number == 1 else true }}", False),
+        ("{{ 1 if number == 1 else 1.0 }}", False),
+        ("{{ 1 if number == 1 else '1' }}", False),
+        ("{{ shape }}", False),
+        ("{{ place }}", False),
+        ("{{ several }}", False),
+        ("{{ zone if key else zone }}", False),  # one of them met a secret
+    ],
+)
+def test_what_templates_give_alike_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, same: bool
+) -> None:
+    monkeypatch.setenv("TEST_SECRET", "hidden-word")
+    everywhere = f'zone: z\nt: {{a: "{{{{ zone }}}}", b: {{c: "{text}", d: [1]}}}}\n'
+    own = {
+        "host_vars/mx1.example.com": "shape: [a]\nplace: {a: 1}\nseveral: [a, {b: x}]\nkey: ''\n",
+        "host_vars/mx2.example.com": "shape: {a: 1}\nplace:\n  a: 1\nseveral: [a, {c: x}]\n"
+        "key: !env TEST_SECRET\n",
+    }
+    inventory = _inventory(tmp_path, **{"group_vars/all": everywhere}, **own)
+    reader = Reader(inventory)
+    one, two = (reader.options(host, "t") for host in list(inventory.hosts.values())[:2])
+    assert (one is two) is same
+    assert one["b"]["d"] is two["b"]["d"]
+
+
 def test_options_under_an_umbrella_are_read_one_role_at_a_time(tmp_path: Path) -> None:
     inventory = _inventory(
         tmp_path, group_vars__all='provisioner: {r: {a: "{{ number }}"}, s: {b: !env NOT_SET}}\n'
