@@ -165,6 +165,17 @@ def reset(host: str, name: str) -> None:
 
 
 @lab.command()
+@click.argument("milliseconds", type=click.FloatRange(0, 10_000))
+@_name_option
+def delay(milliseconds: float, name: str) -> None:
+    """Put all hosts MILLISECONDS away, each way (0: as near as they were)."""
+    from provisioner.lab.lab import Lab
+
+    Lab.open(name).delay(milliseconds)
+    click.echo(f"{name}: {2 * milliseconds:g} ms a round trip")
+
+
+@lab.command()
 @click.option("--release", "releases", multiple=True, metavar="RELEASE", help=f"{_RELEASES}.")
 @_mirror_option
 def build(releases: tuple[str, ...], mirror: str | None) -> None:

@@ -273,6 +273,12 @@ class Lab:
         """Plug it in again."""
         network.set_link(self._state, self._state.link(self.host(host)), "up")
 
+    def delay(self, milliseconds: float) -> None:
+        """Put all hosts so far away, each way; 0: as near as they were."""
+        slow = network.set_delay(self._state, milliseconds)
+        if slow:
+            self._children.append(slow)
+
     def kill(self, host: Host | str) -> None:
         """Power off at once, as by pulling the plug; its disk stays."""
         self.machine(host).stop()

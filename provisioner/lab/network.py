@@ -10,10 +10,13 @@ a host that is down ends here and never leaves by this machine's default route.
 from __future__ import annotations
 
 import json
+import subprocess
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from provisioner.lab import line
 from provisioner.lab.addresses import Block
+from provisioner.lab.line import UPLINK
 from provisioner.lab.state import LabState, run_directory, write_aside
 from provisioner.lab.system import LabError, run
 
@@ -92,8 +95,8 @@ def restore_machine() -> None:
 
 def create(lab: LabState) -> None:
     """Namespace, bridge and link of `lab`."""
-    block, name = lab.addresses, lab.namespace
-    run(["ip", "netns", "add", name])
+    block = lab.addresses
+    run(["ip", "netns", "add", lab.namespace])
     _batch(
         [
             "link set lo up",
@@ -101,17 +104,38 @@ def create(lab: LabState) -> None:
             f"address add {block.dns}/{block.PREFIX} dev br0",
             "link set br0 up",
         ],
-        name,
+        lab.namespace,
     )
+    _connect(lab)
+
+
+def set_delay(lab: LabState, milliseconds: float) -> subprocess.Popen[bytes] | None:
+    """Make the link so slow, each way; 0: as `create` made it. Returns the slow line's process.
+
+    The link is replaced: whoever talks over it waits a moment, and goes on. Raises `LabError`.
+    """
+    known = json.loads(run(["ip", "-json", "link", "show", lab.namespace]).stdout)[0]["address"]
+    line.stop(lab)
+    run(["ip", "link", "delete", lab.namespace], check=False)
+    slow = line.start(lab, milliseconds) if milliseconds else None
+    _connect(lab, known, made=slow is not None)
+    return slow
+
+
+def _connect(lab: LabState, known: str = "", *, made: bool = False) -> None:
+    """Make the link (unless it is `made`) and set it up; `known` is the hardware address that
+    the hosts know this machine by."""
+    block, name = lab.addresses, lab.namespace
     _batch(
         [
-            f"link add {name} type veth peer name uplink netns {name}",
+            *([] if made else [f"link add {name} type veth peer name {UPLINK} netns {name}"]),
+            *([f"link set {name} address {known}"] if known else []),
             f"address add {block.controller}/{block.PREFIX} dev {name}",
             *(f"address add {address}/32 dev {name}" for address in block.clients.values()),
             f"link set {name} up",
         ]
     )
-    _batch(["link set uplink master br0", "link set uplink up"], name)
+    _batch([f"link set {UPLINK} master br0", f"link set {UPLINK} up"], name)
 
 
 def remove(namespace: str) -> None:
@@ -128,7 +152,7 @@ def remove(namespace: str) -> None:
 
 def leftovers() -> set[str]:
     """Namespaces and links of labs that exist on this machine."""
-    links = json.loads(run(["ip", "-json", "link", "show", "type", "veth"]).stdout or "[]")
+    links = json.loads(run(["ip", "-json", "link", "show"]).stdout or "[]")
     found = {str(link["ifname"]) for link in links}
     spaces = Path("/run/netns")
     if spaces.is_dir():

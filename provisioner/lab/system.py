@@ -110,10 +110,14 @@ def _marker_of(process: str) -> str | None:
     return None
 
 
+#: Processes of a lab that run for themselves, on this machine.
+_ALONE = ("/dns", "/line")
+
+
 def end_processes(value: str, seconds: float = 15) -> None:
     """End every process that carries the marker `value` (a lab, or one of its machines).
 
-    First the DNS server and each container's process 1, with which everything in it
+    First the DNS server, a slow line and each container's process 1, with which everything in it
     ends and its supervisor tidies up; after a second whatever is left: supervisors
     that hang or had not come so far. Raises `LabError` for what survives that.
     """
@@ -125,7 +129,7 @@ def end_processes(value: str, seconds: float = 15) -> None:
         waited = time.monotonic() - began
         if waited > seconds:
             raise LabError(f"processes of {value} do not end: {sorted(left)}")
-        gently = [*namespace_inits(left), *(n for n in left if left[n].endswith("/dns"))]
+        gently = [*namespace_inits(left), *(n for n in left if left[n].endswith(_ALONE))]
         for process in left if waited > 1 else gently:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

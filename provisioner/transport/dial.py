@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from provisioner.errors import Unreachable
 from provisioner.transport.knownhosts import Finding, HostKey, KnownHosts, Verdict
 from provisioner.transport.leanly import paramiko
+from provisioner.transport.prompt import PromptSocket, PromptTransport
 from provisioner.transport.shell import last_words, with_last_words
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def wire_to(endpoint: Endpoint) -> Wire:
     deadline = time.monotonic() + endpoint.connect_seconds
     cause = "it has no address"
     for family, kind, protocol, _, address in _resolve(endpoint):
-        stream = socket.socket(family, kind, protocol)
+        stream = PromptSocket(family, kind, protocol)
         try:
             stream.settimeout(max(0.1, deadline - time.monotonic()))
             stream.connect(address)
@@ -126,7 +127,7 @@ def wire_through(jump: paramiko.Transport, endpoint: Endpoint, via: str) -> Wire
 
 def shake(wire: Wire, endpoint: Endpoint, known: KnownHosts) -> tuple[paramiko.Transport, HostKey]:
     """Greet and exchange keys; the key is *not* judged yet. Raises `Unreachable`."""
-    transport = paramiko.Transport(wire.socket)
+    transport = PromptTransport(wire.socket)
     transport.banner_timeout = endpoint.connect_seconds
     transport.handshake_timeout = endpoint.connect_seconds
     options = transport.get_security_options()
