@@ -32,6 +32,10 @@ begin() {
     end failed "cannot write to $STATE: ${said##*: }"
   lock_host 3 || end locked "$(cat "$STATE/owner" 2>/dev/null)"
   recover_first
+  # Nothing is open: what has a guard still was cut short before its guard could start.
+  for each in "$STATE"/txn/*/guard; do
+    [ ! -e "$each" ] || rm -rf -- "${each%/*}"
+  done
   RUN=$1 OWNER=$2 HERE= AT= CHANGING=
   printf '%s\n' "$OWNER" 2>/dev/null >"$STATE/owner" || no_room
   unblock_starts
@@ -255,7 +259,7 @@ make_directory() {
 # the journal for the confirmation.
 sync_staged() {
   set -- "$HERE/"
-  for file in "$HERE/manifest.json" "$HERE/paths" "$HERE/units" "$HERE/guard"; do
+  for file in "$HERE/guard" "$HERE/manifest.json" "$HERE/paths" "$HERE/units"; do
     [ ! -e "$file" ] || set -- "$@" "$file"
   done
   [ ! -f "$HERE/staged" ] || while IFS= read -r path; do

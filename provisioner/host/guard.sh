@@ -5,19 +5,23 @@
 # (A line that begins with $H would be taken for a comment of this file.)
 GUARD=provisioner-guard SELF= H='#'
 
-# arm: before the first rename; everything that the guard needs is on disk.
-arm() {
-  said=$(arm_boot 2>&1) && start_guard ||
-    stop failed "the guard, which would undo the change, cannot be armed${said:+: ${said##*: }}"
-}
-
+# start_guard: before anything is staged. It waits for the lock, and so cannot meet a transaction
+# that lives.
 start_guard() {
-  said="it does not start"
   if [ ! -d /run/systemd/system ] || ! systemd-run --quiet --collect --unit="$GUARD-$RUN" \
     --description="Undo of an unconfirmed change" \
     /bin/sh "$HERE/guard" watch "$RUN" >/dev/null 2>&1 9>&-; then
     setsid /bin/sh "$HERE/guard" watch "$RUN" </dev/null >/dev/null 2>&1 9>&- &
   fi
+}
+
+# arm: before the first rename; everything that the guard needs is on disk, and it is there.
+arm() {
+  said=$(arm_boot 2>&1) && said="it does not start" && guard_waits ||
+    stop failed "the guard, which would undo the change, cannot be armed${said:+: ${said##*: }}"
+}
+
+guard_waits() {
   tries=0
   until [ -s "$HERE/guard.pid" ]; do
     tries=$((tries + 1))
@@ -26,11 +30,13 @@ start_guard() {
   done
 }
 
-# disarm: the guard that does it itself ends by itself.
+# disarm: the guard that does it itself ends by itself, as does one that is only starting and no
+# longer finds its program.
 disarm() {
   disarm_boot
   [ -z "$SELF" ] || return 0
-  read -r pid 2>/dev/null <"$HERE/guard.pid" || return 0
+  pid=
+  read -r pid 2>/dev/null <"$HERE/guard.pid" || :
   case $(tr '\0' ' ' 2>/dev/null <"/proc/${pid:-0}/cmdline") in
     *" $HERE/guard watch "*) ;;
     *) return 0 ;;
@@ -142,9 +148,13 @@ guard() {
 watch() {
   HERE=$STATE/txn/$1
   exec 9>>"$STATE/lock"
-  printf '%s\n' $$ >"$HERE/guard.new" && mv -f "$HERE/guard.new" "$HERE/guard.pid"
+  printf '%s\n' $$ >"$HERE/guard.new" && mv -f "$HERE/guard.new" "$HERE/guard.pid" || exit 0
   flock 9
-  is_open "$1" || exit 0
+  is_open "$1" || {
+    # One that its shell never came to open has no journal, and nothing else.
+    [ -e "$STATE/txn/$1/journal" ] || rm -rf -- "$STATE/txn/$1"
+    exit 0
+  }
   decided
   if [ "$AT" = ACTIVE ] && [ -z "$DECISION" ]; then
     exec 9>&-

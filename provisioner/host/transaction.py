@@ -1,7 +1,7 @@
 """One host's transaction: the program that carries a plan's steps out, and its result.
 
-Order on the host: lock, recovery of what an earlier run left, preconditions, stage, compile,
-rehearse, back up, arm the guard, preconditions again, rename, activate, health. Everything the
+Order on the host: lock, recovery of what an earlier run left, the guard, preconditions, stage,
+compile, rehearse, back up, arm, preconditions again, rename, activate, health. Everything the
 host needs is received before the first rename; whatever fails after it is undone on the host,
 by the transaction itself or by its guard. `confirm_program` then makes it last.
 """
@@ -63,7 +63,6 @@ def apply_program(
     _stage_all(program, plan.steps)
     if plan.manifest is not None:
         _receive_manifest(program, plan)
-    program.receive("guard", journal.guard_script().encode())
     program.call("sync_staged")
     backends = [each for each in plan.steps if _is_backend_start(each, plan)]
     rehearsal.add_staged(program, plan, tests, backends=bool(backends), live_policy=live_policy)
@@ -128,8 +127,9 @@ def _begun(plan: HostPlan, owner: Owner) -> Program:
     """What every transaction begins with, up to where its files are staged."""
     program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
     program.call("begin", owner.run, owner.line)
-    program.call(
+    program.send(
         "open_transaction",
+        journal.guard_script().encode(),
         _word(plan.activation),
         plan.postfix_unit,
         plan.queue_directory,

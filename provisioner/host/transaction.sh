@@ -11,14 +11,19 @@ journal() {
   AT=$1
 }
 
-# open_transaction LEVEL UNIT QUEUE WINDOW: what an undo has to know is written down first.
-# WINDOW is for how many seconds the host waits for a confirmation.
+# open_transaction HOW WHAT LEVEL UNIT QUEUE WINDOW: HOW and WHAT are the guard's program, which
+# `take` makes; it is there before anything else is, so that nothing can be left by a shell that
+# is killed. What an undo has to know is written down first. WINDOW is for how many seconds the
+# host waits for a confirmation.
 open_transaction() {
-  HERE=$STATE/txn/$RUN LEVEL=$1 UNIT=$2 QUEUE=$3 WINDOW=$4
-  mkdir -p -- "$STATE/txn" && mkdir -- "$HERE" && printf '%s\n' "$OWNER" "$@" >"$HERE/about" &&
-    printf '%s\n' $$ >"$HERE/shell" &&
+  HERE=$STATE/txn/$RUN LEVEL=$3 UNIT=$4 QUEUE=$5 WINDOW=$6
+  mkdir -p -- "$STATE/txn" && mkdir -- "$HERE" && store "$HERE/guard" "$1" "$2" || no_room
+  shift 2
+  start_guard
+  printf '%s\n' "$OWNER" "$@" >"$HERE/about" && printf '%s\n' $$ >"$HERE/shell" &&
+    ln -sn -- "txn/$RUN" "$OPEN" &&
     { [ ! -f "$STATE/left" ] || mv -f -- "$STATE/left" "$HERE/staged"; } &&
-    printf 'BEGUN\n' >"$HERE/journal" && ln -sn -- "txn/$RUN" "$OPEN" &&
+    printf 'BEGUN\n' >"$HERE/journal" &&
     persist "$HERE/about" "$HERE/journal" "$HERE/" "$STATE/" || no_room
   AT=BEGUN
 }

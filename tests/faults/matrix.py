@@ -28,6 +28,9 @@ SCENARIOS = ("reload", "restart", "undone", "guarded")
 #: What can happen to a guard: nobody is connected any more.
 _TO_GUARDS = ("shell", "full", "full-state", "read-only", "power", "reboot")
 
+#: Faults that touch nothing but the run itself.
+_ONLY_THE_RUN_DIES = ("controller", "shell", "group", "network")
+
 #: Seconds in which a change must be confirmed.
 _WINDOW = "15"
 
@@ -213,6 +216,9 @@ class Matrix:
         else:
             ended = ("old", "new")[rig.check_whole(*allowed)]
             rig.take_mail()
+            # Where the host stood all the while, it has cleaned up by itself.
+            if fault.name in _ONLY_THE_RUN_DIES and (left := rig.left_over()):
+                raise Violation(f"left over before the next apply: {left}")
         if done:
             self._check_words(done.code, done.err, ended)
         self._restore()

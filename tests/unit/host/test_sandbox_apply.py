@@ -515,7 +515,10 @@ def test_a_wait_that_is_over_is_undone_by_the_next_run(box: Sandbox) -> None:
 
 def guarded(box: Sandbox, found: HostPlan, owner: Owner, call: str, seconds: int) -> None:
     """Apply, die where `call` would be made, and leave the guard that many seconds."""
-    program = transaction.apply_program(found, owner)
+    die_in(box, transaction.apply_program(found, owner), call, seconds)
+
+
+def die_in(box: Sandbox, program: Program, call: str, seconds: int) -> None:
     lines = program.script().decode("utf-8", "surrogateescape").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("N="))
     end = next(n for n, line in enumerate(lines) if n > start and line.startswith(call))
@@ -525,13 +528,47 @@ def guarded(box: Sandbox, found: HostPlan, owner: Owner, call: str, seconds: int
     box.run("\n".join([*lines[:start], *inside, *last, ""]).encode(), program.payload())
 
 
-@pytest.mark.parametrize("place", ["rename_all", "swapped", "finish"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "expect", "stage_begin /etc/cron", "sync_staged", "prepared", "arm_guard", "rename_all",
+        "swapped", "finish",
+    ],
+)  # fmt: skip
 def test_the_guard_undoes_what_died(box: Sandbox, place: str) -> None:
     found = plan(box, everything())
     before = state_of(box)
     guarded(box, found, fresh_owner(), place, 3)
     assert state_of(box) == before
     assert leftovers(box) == []
+
+
+@pytest.mark.parametrize("place", ["stage_begin /etc/cron", "sync_staged", "stop"])
+def test_a_rehearsal_that_died_leaves_nothing(box: Sandbox, place: str) -> None:
+    found = plan(box, everything())
+    before = state_of(box)
+    die_in(box, transaction.rehearsal_program(found, fresh_owner()), place, 3)
+    assert state_of(box) == before
+    assert leftovers(box) == []
+
+
+@pytest.mark.parametrize("before", ["start_guard", "printf '%s\\n' \"$OWNER\" \"$@\""])
+def test_a_shell_killed_before_its_transaction_is_open(box: Sandbox, before: str) -> None:
+    """With its guard the directory goes at once, without one in the next run."""
+    found = plan(box, desired(BANNER))
+    program = transaction.apply_program(found, fresh_owner())
+    lines = program.script().decode("utf-8", "surrogateescape").splitlines()
+    opening = lines.index("open_transaction() {")
+    place = next(n for n, line in enumerate(lines) if n > opening and line.startswith(before))
+    lines.insert(place, "kill -9 $(exec sh -c 'echo $PPID')")
+    calls = next(n for n, line in enumerate(lines) if line.startswith("N="))
+    lines = [*lines[:calls], "(", *lines[calls:], ")", "sleep 2"]
+    box.run("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"), program.payload())
+    left = [each.name for each in box.path("/var/lib/provisioner/txn").iterdir()]
+    assert len(left) == (before == "start_guard")
+    apply(box, plan(box, desired(BANNER)))
+    (record,) = box.path("/var/lib/provisioner/txn").iterdir()
+    assert record.name not in left
 
 
 def test_the_guard_undoes_what_nobody_confirms(box: Sandbox) -> None:
