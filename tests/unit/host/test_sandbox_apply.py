@@ -552,7 +552,7 @@ def test_a_rehearsal_that_died_leaves_nothing(box: Sandbox, place: str) -> None:
     assert leftovers(box) == []
 
 
-@pytest.mark.parametrize("before", ["start_guard", "printf '%s\\n' \"$OWNER\" \"$@\""])
+@pytest.mark.parametrize("before", ["start_guard", 'printf \'%s\\n\' "$OWNER" "$@"'])
 def test_a_shell_killed_before_its_transaction_is_open(box: Sandbox, before: str) -> None:
     """With its guard the directory goes at once, without one in the next run."""
     found = plan(box, desired(BANNER))
