@@ -25,8 +25,8 @@ reach() {
   [ "$address" != 0.0.0.0 ] || address=127.0.0.1
 }
 
-# converse ADDRESS PORT SECONDS: greeting, EHLO and a recipient, within that time. Configuration
-# errors are answered 451 4.3, a dead milter 451 4.7.1.
+# converse ADDRESS PORT SECONDS [LINE]: greeting, EHLO and a recipient, within that time; the line
+# is said first. Configuration errors are answered 451 4.3, a dead milter 451 4.7.1.
 converse() {
   command -v bash >/dev/null || return 0
   timeout "$3" bash -c '
@@ -37,6 +37,7 @@ reply() {
   done
   return 1
 }
+[[ -z $2 ]] || printf "%s\r\n" "$2" >&3
 reply && [[ $line == 220* ]] || exit 1
 printf "EHLO localhost\r\n" >&3; reply && [[ $line == 250* ]] || exit 1
 broken() {
@@ -44,7 +45,7 @@ broken() {
 }
 printf "MAIL FROM:<>\r\n" >&3; reply && ! broken || exit 1
 printf "RCPT TO:<postmaster@localhost>\r\n" >&3; reply && ! broken || exit 1
-printf "QUIT\r\n" >&3; reply || true' "$1" "$2" 2>/dev/null 9>&-
+printf "QUIT\r\n" >&3; reply || true' "$1" "$2" "${4:-}" 2>/dev/null 9>&-
 }
 
 # handshake ADDRESS PORT SECONDS [-starttls smtp]: TLS completes and EHLO is answered inside it. In
@@ -70,8 +71,8 @@ done
 exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
-# check_listener NAME PORT KIND SECONDS: KIND is plain, starttls, tls or open (listens, no
-# more); a conversation may take so long, and the handshake again.
+# check_listener NAME PORT KIND SECONDS: KIND is plain, starttls, tls, proxied (the PROXY protocol
+# first) or open (listens, no more); a conversation may take so long, and the handshake again.
 check_listener() {
   port=$2
   case $port in
@@ -84,6 +85,11 @@ check_listener() {
     plain) converse "$address" "$port" "$4" ;;
     starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" "$4" -starttls smtp ;;
     tls) handshake "$address" "$port" "$4" ;;
+    proxied)
+      case $address in
+        *:*) converse "$address" "$port" "$4" "PROXY TCP6 ::1 ::1 $port $port" ;;
+        *) converse "$address" "$port" "$4" "PROXY TCP4 127.0.0.1 127.0.0.1 $port $port" ;;
+      esac ;;
   esac
 }
 
@@ -112,8 +118,9 @@ given_up() {
   last_words | grep -qE 'fatal:|panic:|throttling'
 }
 
-# health_before NAME PORT KIND: remembers which listeners are well; undo is held to that, too.
+# health_before NAME PORT KIND WAS: remembers which listeners are well; undo is held to that, too.
 health_before() {
+  [ "$4" = same ] || return 0
   tick
   began=$now
   check_listener "$1" "$2" "$3" 10 || return 0

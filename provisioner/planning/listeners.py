@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from provisioner.planning import proxied
+from provisioner.planning.proxied import Texts
 from provisioner.postfix import main_cf, master_cf
 from provisioner.postfix.master_cf import Service
-
-#: Port names that Postfix and services(5) agree on; any other is looked up on the host.
-_PORTS = {"smtp": "25", "submission": "587", "submissions": "465", "smtps": "465"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +18,9 @@ class Listener:
     """One TCP listener. `port` is a number or a name of services(5).
 
     `kind`: `plain` greets and answers EHLO, `starttls` also completes a handshake, `tls`
-    speaks TLS from the first byte, `open` only listens. A `new` one must be well after
-    the change; one that stood before is held to what it was.
+    speaks TLS from the first byte, `proxied` is `plain` once it was told whose connection it is,
+    `open` only listens. A `new` one must be well after the change, and so must one that begins or
+    ends to wait for a proxy; one that stood before is held to what it was.
     """
 
     name: str
@@ -29,25 +29,27 @@ class Listener:
     new: bool
 
 
-def declared(before: str | None, after: str | None) -> tuple[Listener, ...]:
-    """The TCP listeners of the master.cf text `after`; new are those not in `before`."""
-    old = {master_cf.same_key(*key) for key in (master_cf.parse(before).services if before else {})}
-    services = master_cf.parse(after).services if after else {}
-    return tuple(
-        Listener(
-            name=f"{service.name}/inet",
-            port=_port(service.name),
-            kind=_kind(service),
-            new=master_cf.same_key(*service.key) not in old,
-        )
-        for service in services.values()
-        if service.type == "inet"
-    )
+def declared(before: Texts, after: Texts) -> tuple[Listener, ...]:
+    """The TCP listeners of the (main.cf, master.cf) texts `after`; new are those not in
+    `before`."""
+    old = {master_cf.same_key(*key) for key in master_cf.parse(before[1] or "").services}
+    was, now = proxied.waiting(before), proxied.waiting(after)
+    found = []
+    for service in master_cf.parse(after[1] or "").services.values():
+        if service.type == "inet":
+            key = master_cf.same_key(*service.key)
+            found.append(
+                Listener(
+                    name=f"{service.name}/inet",
+                    port=proxied.port(service.name),
+                    kind=_kind(service, waits=key in now),
+                    new=key not in old or (key in was) != (key in now),
+                )
+            )
+    return tuple(found)
 
 
-def asked(
-    before: tuple[str | None, str | None], after: tuple[str | None, str | None]
-) -> tuple[str, ...]:
+def asked(before: Texts, after: Texts) -> tuple[str, ...]:
     """The policy servers and milters that the settings `after` name and those `before` did not.
 
     Both are (main.cf, master.cf) texts. Endpoints as Postfix writes them (`inet:host:port`,
@@ -92,17 +94,14 @@ def _milters(main: str | None, master: str | None) -> Iterator[str]:
                 yield re.sub(r"^inet:([^@:]+)@(.+)$", r"inet:\2:\1", words[0])
 
 
-def _port(name: str) -> str:
-    """The port part of a service name (`25`, `smtp`, `127.0.0.1:10025`, `[::1]:smtp`)."""
-    port = name.rpartition(":")[2]
-    return _PORTS.get(port, port)
-
-
-def _kind(service: Service) -> str:
+def _kind(service: Service, *, waits: bool) -> str:
     settings = service.settings
-    if service.command != "smtpd" or settings.get("smtpd_upstream_proxy_protocol"):
+    wrapped = settings.get("smtpd_tls_wrappermode") == "yes"
+    if service.command != "smtpd" or (waits and wrapped):
         return "open"  # postscreen makes clients wait; others speak something else
-    if settings.get("smtpd_tls_wrappermode") == "yes":
+    if waits:
+        return "proxied"
+    if wrapped:
         return "tls"
     if settings.get("smtpd_tls_security_level") in ("may", "encrypt"):
         return "starttls"

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from provisioner.diagnostics import Diagnostic, printable
-from provisioner.planning import listeners, manifest, orphans, sense, soundness
+from provisioner.planning import listeners, manifest, orphans, proxied, sense, soundness
 from provisioner.planning.plan import (
     ComposedList,
     Control,
@@ -97,10 +97,12 @@ def _whole_plan(
         changes += removals
     steps = _steps(desired, changes, observed)
     built = steps.finish()
-    faults = soundness.faults(steps.main_text, steps.master_text, observed)
-    faults = faults or sense.faults(
-        declared, desired.resources, (steps.main_text, steps.master_text), observed
-    )
+    before = (observed.main_text, observed.master_text)
+    after = (steps.main_text, steps.master_text)
+    faults = soundness.faults(*after, observed)
+    faults = faults or sense.faults(declared, desired.resources, after, observed)
+    if declared:
+        faults = faults or [*proxied.faults(declared, desired.tests, before, after)]
     if faults:
         return replace(base, errors=tuple(faults))
     level, reasons = _activation(changes)
@@ -111,16 +113,16 @@ def _whole_plan(
         changes.append(pending)
         level, reasons = pending.activation, (pending.reason,)
     kept = {} if prune else orphans.entries(orphaned, observed.manifest)
-    after = manifest.build(
+    remember = manifest.build(
         desired.resources,
         observed,
         keep=kept,
         activated_after=wanted,
         inventory=desired.inventory,
     )
-    remembered = manifest.same(observed.manifest, after) and not observed.unfinished
+    remembered = manifest.same(observed.manifest, remember) and not observed.unfinished
     if not remembered and not changes:
-        changes.append(_adoption(after, observed.manifest))
+        changes.append(_adoption(remember, observed.manifest))
     if level is not Activation.NONE and not observed.facts.postfix_running:
         level, reasons = (
             Activation.NONE,
@@ -133,13 +135,11 @@ def _whole_plan(
         activation=level,
         reasons=reasons,
         preconditions=_preconditions(built, observed),
-        listeners=listeners.declared(observed.master_text, steps.master_text),
-        asked=listeners.asked(
-            (observed.main_text, observed.master_text), (steps.main_text, steps.master_text)
-        ),
+        listeners=listeners.declared(before, after),
+        asked=listeners.asked(before, after),
         orphans=() if prune else tuple(orphaned),
-        manifest=None if remembered else after,
-        secrets=_secrets(desired.resources, changes, None if remembered else after),
+        manifest=None if remembered else remember,
+        secrets=_secrets(desired.resources, changes, None if remembered else remember),
         unchanged=len({r.address for r in desired.resources} - {c.address for c in changes}),
     )
 

@@ -84,6 +84,7 @@ def plan_rollback(host: str, undone: Sequence[Generation], observed: Observed) -
         return base
     steps = tuple(_steps(undone, wanted, observed))
     level = max((each.activation for each in undone), default=Activation.NONE)
+    before = (observed.main_text, observed.master_text)
     main = _text(observed, wanted, observed.main_cf_path, observed.main_text)
     master = _text(observed, wanted, observed.master_cf_path, observed.master_text)
     paths = [step.path for step in steps if not isinstance(step, Control | Firewall)]
@@ -101,8 +102,8 @@ def plan_rollback(host: str, undone: Sequence[Generation], observed: Observed) -
         preconditions=tuple(Precondition(path, observed.paths[path].signature) for path in paths),
         manifest=undone[-1].manifest or _FORGET,
         warnings=("the inventory still wants what is taken back: the next apply does it again",),
-        listeners=listeners.declared(observed.master_text, master),
-        asked=listeners.asked((observed.main_text, observed.master_text), (main, master)),
+        listeners=listeners.declared(before, (main, master)),
+        asked=listeners.asked(before, (main, master)),
     )
 
 

@@ -37,6 +37,8 @@ class Client:
     login: str = ""
     #: Whether TLS is spoken: by STARTTLS, or from the first byte where the service wants that.
     tls: bool = False
+    #: Whether it comes through a proxy that speaks the PROXY protocol. The rehearsal does not.
+    proxied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

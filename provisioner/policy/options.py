@@ -59,6 +59,11 @@ class ClientOptions(_Described):
     tls: bool | None = None
     """Whether it speaks TLS. Not set: where it logs in, and on the services for that."""
 
+    proxy: bool = False
+    """Whether it comes through a proxy in front of the host that speaks the PROXY protocol
+    (HAProxy). No listener is made to wait for one unless a test says that it is there; the
+    rehearsal itself leaves the proxy out."""
+
     @field_validator("address")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
@@ -324,4 +329,5 @@ def client_of(given: ClientOptions, service: str, around: Surroundings) -> Clien
         reverse_name=name if reverse is None else reverse,
         login=given.login or "",
         tls=(bool(given.login) or service in WITH_TLS) if given.tls is None else given.tls,
+        proxied=given.proxy,
     )

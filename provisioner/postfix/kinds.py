@@ -180,6 +180,8 @@ def fault(name: str, value: str) -> tuple[str, str]:
             f"{name} = {text}: no mail is that small, all would be refused",
             f"the limit is in bytes, 0 means none; from {SMALLEST_MESSAGE} on it is taken as meant",
         )
+    if name.endswith("_upstream_proxy_protocol") and text not in ("", "haproxy"):
+        return f"{name} = {text}: Postfix knows no such protocol", "it takes haproxy, or nothing"
     if name == "mynetworks":
         return _wide_network(text)
     return "", ""

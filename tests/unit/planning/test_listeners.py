@@ -24,22 +24,34 @@ SMTP = "smtp inet n - y - - smtpd\n"
         ("628 inet n - y - - qmqpd", ("628/inet", "628", "open")),
         (
             "smtp inet n - y - - smtpd -o smtpd_upstream_proxy_protocol=haproxy",
-            ("smtp/inet", "25", "open"),
+            ("smtp/inet", "25", "proxied"),
+        ),
+        (
+            "smtps inet n - n - - smtpd -o smtpd_tls_wrappermode=yes"
+            " -o smtpd_upstream_proxy_protocol=haproxy",
+            ("smtps/inet", "465", "open"),
         ),
     ],
 )
 def test_listener_of_a_service(line: str, expected: tuple[str, str, str]) -> None:
-    assert declared(None, line + "\n") == (Listener(*expected, new=True),)
+    assert declared((None, None), (None, line + "\n")) == (Listener(*expected, new=True),)
 
 
 def test_other_spelling_of_a_port_is_no_new_listener() -> None:
     before = "smtps inet n - n - - smtpd\n"
-    (found,) = declared(before, "465 inet n - n - - smtpd\n")
+    (found,) = declared((None, before), (None, "465 inet n - n - - smtpd\n"))
     assert not found.new
 
 
 def test_services_without_a_port_are_no_listeners() -> None:
-    assert declared(SMTP, "pickup unix n - y 60 1 pickup\n") == ()
+    assert declared((None, SMTP), (None, "pickup unix n - y 60 1 pickup\n")) == ()
+
+
+def test_who_begins_to_wait_for_a_proxy_is_new_to_its_clients() -> None:
+    waits = ("smtpd_upstream_proxy_protocol = haproxy\n", SMTP)
+    assert declared((None, SMTP), waits) == (Listener("smtp/inet", "25", "proxied", new=True),)
+    assert declared(waits, waits) == (Listener("smtp/inet", "25", "proxied", new=False),)
+    assert declared(waits, (None, SMTP)) == (Listener("smtp/inet", "25", "plain", new=True),)
 
 
 def test_policy_servers_that_are_new() -> None:
