@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import Common, common, confirm_within_option
+from provisioner.cli.options import Common, common, confirm_within_option, live_policy_option
 from provisioner.errors import Stale
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("-D", "--diff", is_flag=True, help="Show differences of files in full.")
 @click.option("--prune", is_flag=True, help="Also put back what no role declares any more.")
 @click.option("--take-over", is_flag=True, help="Manage hosts that another inventory manages.")
+@live_policy_option
 @confirm_within_option
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines; needs -y or -C.")
 @common
@@ -39,6 +40,7 @@ def apply(
     diff: bool,
     prune: bool,
     take_over: bool,
+    live_policy: bool,
     confirm_within: int,
     as_json: bool,
 ) -> None:
@@ -79,6 +81,7 @@ def apply(
             owner,
             prune=prune,
             take_over=take_over,
+            live_policy=live_policy,
             host_keys={h: entry.host_key for h, entry in saved.hosts.items()} if saved else {},
         )
         targets, wanted = workspace.only(list(plans)), workspace.desired

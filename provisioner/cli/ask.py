@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provisioner.cli.options import Common, common
+from provisioner.cli.options import Common, common, live_policy_option
 
 if TYPE_CHECKING:
     from provisioner.fleet.outcome import Outcome
@@ -43,11 +43,7 @@ if TYPE_CHECKING:
 @click.option("--body", metavar="TEXT", help="The text of it.")
 @click.option("--planned", is_flag=True, help="Ask the policy as planned, not as it is.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option(
-    "--live-policy",
-    is_flag=True,
-    help="Ask policy services and milters themselves: they learn from it, as from mail.",
-)
+@live_policy_option
 @common
 @click.pass_context
 def ask(

@@ -112,6 +112,16 @@ def confirm_within_option(function: F) -> F:
     return decorated  # type: ignore[no-any-return]
 
 
+def live_policy_option(function: F) -> F:
+    """Adds the option about whom a rehearsal asks."""
+    decorated: Any = click.option(
+        "--live-policy",
+        is_flag=True,
+        help="Rehearsals ask policy services and milters themselves: they learn, as from mail.",
+    )(function)
+    return decorated  # type: ignore[no-any-return]
+
+
 def common(function: F) -> F:
     """Adds the shared options; the function gets one `Common` as its first argument."""
 

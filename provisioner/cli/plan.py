@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import Common, common
+from provisioner.cli.options import Common, common, live_policy_option
 from provisioner.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Prove it: on each host a throw-away Postfix holds the policy tests with the new files.",
 )
-@click.option(
-    "--live-policy",
-    is_flag=True,
-    help="With --rehearse: ask policy services and milters themselves; they learn from it.",
-)
+@live_policy_option
 @common
 @click.pass_context
 def plan(

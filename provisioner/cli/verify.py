@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioner.cli.options import Common, common
+from provisioner.cli.options import Common, common, live_policy_option
 from provisioner.diagnostics import nearest
 from provisioner.errors import InputError
 
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("-t", "--test", "names", multiple=True, metavar="NAME", help="Only this test.")
 @click.option("--list", "listed", is_flag=True, help="List the tests; contact no host.")
-@click.option(
-    "--live-policy",
-    is_flag=True,
-    help="Ask policy services and milters themselves: they learn from it, as from mail.",
-)
+@live_policy_option
 @common
 @click.pass_context
 def verify(

@@ -67,11 +67,13 @@ def applying(
     *,
     prune: bool = False,
     take_over: bool = False,
+    live_policy: bool = False,
     host_keys: Mapping[str, str] | None = None,
 ) -> Work:
     """Apply each host's plan: one connection and exec, one more of each to confirm.
 
-    `host_keys` are those of a saved plan: a host that shows another is stale.
+    `live_policy`: the rehearsal asks policy services and milters themselves. `host_keys` are
+    those of a saved plan: a host that shows another is stale.
     """
 
     def work(job: HostJob) -> Outcome:
@@ -85,10 +87,22 @@ def applying(
                 help="apply from there, or take the host over with --take-over",
             )
         expected = (host_keys or {}).get(host, "")
-        changed = _apply(job, desired[host], plan, owner, prune, expected)
+        connection = job.connect()
+        _check_key(job, expected)
+        ready = _with_packages(job, connection, desired[host], plan, owner, prune)
+        if ready:
+            job.step("apply")
+            session.apply(
+                connection,
+                ready,
+                owner,
+                tests=desired[host].tests,
+                live_policy=live_policy,
+                progress=job.progress,
+            )
         job.disconnect()
         job.step("confirm")
-        if changed:
+        if ready:
             rest = confirm(job, owner, lambda new: session.confirm(new, desired[host], owner))
         else:
             rest = session.plan(job.connect(), desired[host])
@@ -126,11 +140,8 @@ def confirm(job: HostJob, owner: Owner, ask: Callable[[Connection], Answer]) -> 
         time.sleep(PAUSE)
 
 
-def _apply(
-    job: HostJob, desired: Desired, plan: HostPlan, owner: Owner, prune: bool, host_key: str
-) -> bool:
-    """Whether there was anything to do but packages."""
-    connection = job.connect()
+def _check_key(job: HostJob, host_key: str) -> None:
+    """Raises `Stale` where the host shows another key than the one it was planned with."""
     if host_key and job.host_key != host_key:
         raise Stale(
             job.target.name,
@@ -138,15 +149,23 @@ def _apply(
             f"the host shows another key ({job.host_key}) than when it was planned ({host_key})",
             help="plan again",
         )
-    if plan.packages:
-        job.step("packages")
-        plan = session.install_packages(
-            connection, desired, plan, owner, prune=prune, progress=job.progress
-        )
-        if plan.errors:
-            raise _refusal(job.target.name, plan)
-        if plan.empty:
-            return False
-    job.step("apply")
-    session.apply(connection, plan, owner, tests=desired.tests, progress=job.progress)
-    return True
+
+
+def _with_packages(
+    job: HostJob,
+    connection: Connection,
+    desired: Desired,
+    plan: HostPlan,
+    owner: Owner,
+    prune: bool,
+) -> HostPlan | None:
+    """What is left to apply once the packages are there; None if that was all."""
+    if not plan.packages:
+        return plan
+    job.step("packages")
+    plan = session.install_packages(
+        connection, desired, plan, owner, prune=prune, progress=job.progress
+    )
+    if plan.errors:
+        raise _refusal(job.target.name, plan)
+    return None if plan.empty else plan

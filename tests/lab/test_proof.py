@@ -108,12 +108,25 @@ def test_the_rehearsal_refuses_more(lab: Lab, host: Host, tmp_path: Path) -> Non
 
 
 def test_what_only_shows_live_is_undone(lab: Lab, host: Host, tmp_path: Path) -> None:
-    """The rehearsal leaves out the PROXY protocol; live, smtpd waits for it in vain."""
+    """The rehearsal leaves out milters by client; live, the host's own clients meet a dead one."""
     site = Site(lab, tmp_path, host)
     site.say_parameters(smtpd_helo_required=True)
     site.settle()
     before = state(lab, host)
-    site.say_parameters(smtpd_helo_required=True, smtpd_upstream_proxy_protocol="haproxy")
+    site.say(
+        {
+            "postfix": {
+                "parameters": {
+                    "smtpd_helo_required": True,
+                    "smtpd_milter_maps": "cidr:/etc/postfix/milters",
+                },
+                "tables": {
+                    "/etc/postfix/milters": {"type": "cidr", "text": "127.0.0.1 inet:127.0.0.1:9\n"}
+                },
+            }
+        },
+        ["postfix"],
+    )
     done = site.apply(code=4)
     assert "rolled_back" in done.said
     assert "everything is as it was before" in done.said
