@@ -45,10 +45,14 @@ def parse(host: str, answer: bytes, nonce: str) -> list[Generation]:
 def _generation(frame: Frame) -> Generation:
     _, run, state, number, level = frame.words
     owner, trouble, *record = frame.text().split("\n")
+    while record and not record[-1]:
+        record.pop()
+    if len(record) % 4:
+        raise ValueError(f"the record of run {run} is damaged")
     touched: list[Touched] = []
     units: list[tuple[str, str]] = []
     ports: list[tuple[str, str, str]] = []
-    rows = [record[start : start + 4] for start in range(0, len(record) - 3, 4)]
+    rows = [record[start : start + 4] for start in range(0, len(record), 4)]
     for path, about, before, after in rows:
         if path.startswith("unit:"):
             units.append((path.removeprefix("unit:"), about))
@@ -56,6 +60,8 @@ def _generation(frame: Frame) -> Generation:
             verb, filter_, part, *rule = path.removeprefix("firewall:").split(" ")
             ports.append((verb, " ".join([filter_, *rule]), part))
         else:
+            if not path.startswith("/") or "/../" in f"{path}/":
+                raise ValueError(f"the record of run {run} is damaged: {path!r} is no path")
             type_ = "" if about == "-" else about
             touched.append(Touched(path, type_, path_state(path, before), path_state(path, after)))
     return Generation(

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from support import Site, finish, leftovers, let_go, master, postconf, read, state
 
+from provisioner.lab.lab import Lab
+from provisioner.lab.state import HostSpec
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from provisioner.lab.lab import Lab
     from provisioner.lab.state import Host
 
     FreshHost = Callable[..., Host]
@@ -145,3 +147,49 @@ def test_a_change_that_cuts_off_the_controller_is_undone(
     let_go(lab, host)
     assert state(lab, host) == before
     assert leftovers(lab, host) == ""
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("init", ["sysvinit", "openrc"])
+def test_the_guard_without_systemd(lab_possible: None, init: str, tmp_path: Path) -> None:
+    """The shell dies, before and after the renames; nobody confirms; the power fails."""
+    with Lab.up(f"test-{os.getpid()}-guard-{init}", [HostSpec(variant=init)]) as lab:
+        host = lab.hosts[0]
+        site = Site(lab, tmp_path, host)
+        site.say(POLICY, ["postfix"])
+        before = state(lab, host)
+
+        def undone(tool: str, word: str, how: Callable[[], None], *arguments: str) -> None:
+            hold(lab, host, tool, word)
+            running = site.start("apply", "-y", *arguments)
+            wait_held(lab, host)
+            if how != cut_off:
+                os.kill(running.pid, signal.SIGKILL)
+            how()
+            finish(running)
+            let_go(lab, host)
+            assert state(lab, host) == before
+            assert leftovers(lab, host) == ""
+            assert master(lab, host)
+
+        def killed() -> None:
+            kill_holder(lab, host)
+
+        def cut_off() -> None:
+            lab.exec(host, "mv /root/.ssh/authorized_keys /root/.ssh/away; rm /root/held")
+            lab.exec(
+                host,
+                "while [ -L /var/lib/provisioner/open ]; do sleep 0.1; done;"
+                "mv /root/.ssh/away /root/.ssh/authorized_keys",
+            )
+
+        def power_lost() -> None:
+            lab.kill(host)
+            lab.start(host)
+
+        undone("postmap", "", killed)
+        undone(*RELOADED, killed)
+        undone(*RELOADED, cut_off, "--confirm-within", "10")
+        undone(*RELOADED, power_lost)
+        site.settle()
+        assert changed(lab, host)
