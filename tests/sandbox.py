@@ -35,7 +35,7 @@ APPLETS = (
 class Sandbox:
     """`shell` runs the programs; with `applets`, busybox stands in for coreutils.
 
-    Without `rehearsal` the host has no unshare(1), so that nothing is rehearsed.
+    Without `rehearsal` the host has no perl, so that nothing is rehearsed.
     """
 
     def __init__(
@@ -67,11 +67,15 @@ class Sandbox:
             else:
                 shutil.copy(found, binaries / "busybox")
         if not rehearsal:
-            self.path("/usr/bin").mkdir(parents=True, exist_ok=True)
-            # A character device 0:0 is how an overlay says that a file is gone.
-            os.mknod(self.path("/usr/bin/unshare"), 0o600 | stat.S_IFCHR, os.makedev(0, 0))
+            self.hide("/usr/bin/perl")
         for name in APPLETS.split() if applets else ():
             (binaries / name).symlink_to("busybox")
+
+    def hide(self, path: str) -> None:
+        """The root's file at this path is gone."""
+        self.path(path).parent.mkdir(parents=True, exist_ok=True)
+        # A character device 0:0 is how an overlay says that.
+        os.mknod(self.path(path), 0o600 | stat.S_IFCHR, os.makedev(0, 0))
 
     def path(self, path: str) -> Path:
         """Where a path of the sandbox is written to; not there if nobody wrote it."""

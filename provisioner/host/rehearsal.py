@@ -22,7 +22,7 @@ from provisioner.policy.conversation import Decision, PolicyTest, Reply, Stage, 
 
 #: In the order in which perl has to see them.
 PARTS = (
-    *("tools", "scene", "examine", "files", "backends", "standins"),
+    *("tools", "copy", "scene", "examine", "files", "backends", "standins"),
     *("converse", "trace", "judge", "main"),
 )
 

@@ -1,6 +1,7 @@
 # The rehearsal: a throw-away Postfix, in mount and process namespaces of its own, that sees
 # the staged files in place of the live ones, with a queue, a data directory and a log of its
-# own. It has no listener that anybody else can reach and nobody to deliver to.
+# own. It has no listener that anybody else can reach and nobody to deliver to. Where there are
+# no namespaces, it has a copy (copy.sh).
 
 # rehearse_file PATH TYPE | rehearse_gone PATH TYPE: what the rehearsal sees at that path.
 rehearse_file() {
@@ -20,15 +21,20 @@ rehearse_gone() {
   printf '%s\n%s\n' - "$1" >>"$HERE/scene"
 }
 
-# can_rehearse: or says what this host lacks.
+# can_rehearse: or says what this host $lacks. $weaker says why it is in a copy, if it is.
 can_rehearse() {
-  lacks=
-  for tool in unshare perl mount timeout; do
+  lacks= weaker=
+  for tool in perl timeout; do
     command -v "$tool" >/dev/null || lacks="this host has no $tool"
   done
-  [ -n "$lacks" ] || unshare --mount --pid --fork --kill-child true 2>/dev/null ||
-    lacks="this host allows no namespaces"
-  [ -z "$lacks" ]
+  [ -z "$lacks" ] || return 1
+  for tool in unshare mount; do
+    command -v "$tool" >/dev/null || weaker="this host has no $tool"
+  done
+  [ -n "$weaker" ] || unshare --mount --pid --fork --kill-child mount -t proc proc /proc 2>/dev/null ||
+    weaker="this host allows no namespaces"
+  [ -z "$weaker" ] || weaker="rehearsed in a rewritten copy, since $weaker: weaker; chroot, and paths \
+inside of tables, are not proven"
 }
 
 # rehearse TESTS CONFIG DIRECTORY...: the directories hold what changes beside the configuration;
@@ -63,6 +69,7 @@ rehearse() {
     [ -z "$found" ] || stop refused "$(printf '%s' "$found" | head -n 5)"
     ! grep -q '^verdict .*failed=' "$HERE/report" || stop refused "a policy test fails"
   fi
+  [ -z "$weaker" ] || frame note "$weaker"
   frame step rehearse
 }
 
@@ -99,6 +106,10 @@ stop_live() {
 # standard output. /sys is where the rehearsal puts what is its own: it is there on every host,
 # and nothing of Postfix looks at it.
 play() {
+  [ -z "$weaker" ] || {
+    play_copy "$@"
+    return 0
+  }
   timeout -k 2 120 unshare --mount --pid --fork --kill-child sh -c '
 proof=/sys scene=$1 config=$2
 exec 3<"$scene"
@@ -164,8 +175,12 @@ while IFS= read -r staged && IFS= read -r target; do
 done <"$proof/scene"
 exec perl - "$config" "$proof"
 ' sh "$@" 2>&1 9>&-
-  case $? in
+  late $?
+}
+
+# late STATUS: of timeout(1).
+late() {
+  case $1 in
     124 | 137) echo "finding the rehearsal did not end within two minutes" ;;
   esac
-  return 0
 }

@@ -130,7 +130,7 @@ def verify(
 ) -> Rehearsal:
     """Hold the tests with a copy of the host's live files, changing nothing there: one exec.
     Raises `Failed` where the host cannot."""
-    program = Program("rehearse.sh")
+    program = Program("rehearse.sh", "copy.sh")
     rehearsal.add_live(program, tests, live_policy=live_policy)
     exchange = _run(connection, program, APPLY_LIMITS, progress)
     return _rehearsed(connection, program, exchange, tests)

@@ -125,7 +125,7 @@ def _is_done_early(step: Step | None, plan: HostPlan) -> bool:
 
 def _begun(plan: HostPlan, owner: Owner) -> Program:
     """What every transaction begins with, up to where its files are staged."""
-    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh")
+    program = Program(*journal.UNDO, "apply.sh", "rehearse.sh", "copy.sh")
     program.call("begin", owner.run, owner.line)
     program.send(
         "open_transaction",

@@ -86,7 +86,7 @@ def _answer(each: Answer) -> Iterator[Line]:
 
 
 def documents(outcomes: Sequence[Outcome], found: Sequence[Answer]) -> dict[str, dict[str, Any]]:
-    """By host: how it ended, the verdict and who decided."""
+    """By host: how it ended, the verdict, who decided, and what to know of the rehearsal."""
     by_host = {each.host: each for each in found}
     told: dict[str, dict[str, Any]] = {}
     for outcome in outcomes:
@@ -97,6 +97,7 @@ def documents(outcomes: Sequence[Outcome], found: Sequence[Answer]) -> dict[str,
                 "said": spoken(answer.test.conversation),
                 "verdict": outcome_of(answer.verdict),
                 **verdict_document(answer.verdict, answer.cause),
+                "notes": list(outcome.rehearsal.notes) if outcome.rehearsal else [],
             }
         told[outcome.host] = entry
     return told

@@ -118,6 +118,9 @@ def junit(outcomes: Sequence[Outcome], desired: Mapping[str, Desired]) -> str:
             _say(case, "failure", findings[0], "\n".join(findings))
         for each in every:
             _case(suite, each)
+        notes = outcome.rehearsal.notes if outcome.rehearsal else ()
+        if notes:
+            ET.SubElement(suite, "system-out").text = _text("; ".join(notes))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

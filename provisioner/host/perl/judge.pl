@@ -75,7 +75,7 @@ sub read_log {
     my ($file, $early) = @_;
     my ($size, $before) = (-1, -2);
     for (1 .. 40) { last if $size == $before; $before = $size; pause(0.01); $size = -s $file // 0 }
-    my @said = split /\n/, slurp($file) . slurp($early);
+    my @said = split /\n/, as_known(slurp($file) . slurp($early));
     for (@said) {
         next unless /(?:fatal|panic|error|warning): /;
         next unless /\]: (fatal|panic|error|warning): (.*)/;

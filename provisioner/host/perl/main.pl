@@ -1,8 +1,8 @@
 # Runs inside the rehearsal's namespaces. Its report on standard output, a line each: `finding`
 # is wrong with the configuration, `note` is worth knowing, `verdict` is what came of a test.
-my ($config, $proof) = @ARGV;
+# With a third argument, why it is less than a rehearsal in namespaces, it is one in a copy.
+my ($config, $proof, $weaker, $scene, @directories) = @ARGV;
 $| = 1;
-aged("$config/main.cf", "$config/master.cf");
 
 my @tests;
 my %about = (live => 0, backends => 0);
@@ -63,11 +63,16 @@ sub standing_tests {
 }
 
 sub main {
+    if (defined $weaker) {
+        note($weaker);
+        $config = copy_files($proof, $config, $scene, @directories);
+    }
+    aged("$config/main.cf", "$config/master.cf");
     my ($set, $services) = read_settings($proof) or return 0;
     my $standins = StandIns->new(%about);
     examine($config, $proof, $set, $services, $standins);
     private_directories($proof, $set, $services) or return 0;
-    private_syslog($proof);
+    private_syslog($proof) unless length $root;
     my $queue = $set->{queue_directory};
     my $log = "$set->{data_directory}/rehearsal.log";
     my @listeners = rewrite_configuration($config, $set->{daemon_directory}, $set, $services, $standins, @tests ? ' -v' : '');

@@ -1,13 +1,17 @@
 # The scene: a queue, a data directory and a log of its own, and the configuration as it is but
 # for its listeners and for whom it would ask or tell.
 
+# Settings that name what a rewritten copy has elsewhere, though main.cf does not say so itself.
+my %also_elsewhere;
+
 # Every setting, defaults too, $name expanded. What postconf(1) complains of is found here.
 sub read_settings {
     my ($proof) = @_;
     my %set;
     for my $line (split /\n/, qx(postconf -x 2>"$proof/postconf.err")) {
         my ($name, $value) = $line =~ /^(\S+) =\s?(.*)$/ or next;
-        $set{$name} = $value;
+        $set{$name} = elsewhere($value);
+        $also_elsewhere{$name} = $set{$name} if $set{$name} ne $value;
     }
     my @services = map { service($_) } split /\n/, qx(postconf -M 2>>"$proof/postconf.err");
     my $errors = slurp("$proof/postconf.err");
@@ -64,29 +68,35 @@ sub private_directories {
     my %ours = map { $_->{name} => 1 } @$services;
     my %mode = (public => [0710, $drop], maildrop => [0730, $drop], pid => [0755, 0]);
     my @folders = qw(active bounce corrupt defer deferred flush hold incoming private saved trace);
-    mkdir "$proof/queue" or die "queue: $!\n";
-    chmod 0755, "$proof/queue";
+    my ($own_queue, $own_data) = ("$proof$queue", "$proof$data");
+    make_path($own_queue);
     for my $name (@folders, keys %mode) {
         my ($bits, $to) = @{ $mode{$name} || [0700, 0] };
-        mkdir "$proof/queue/$name";
-        chown $name eq 'pid' ? 0 : $uid, $to, "$proof/queue/$name";
-        chmod $bits, "$proof/queue/$name";
+        mkdir "$own_queue/$name";
+        chown $name eq 'pid' ? 0 : $uid, $to, "$own_queue/$name";
+        chmod $bits, "$own_queue/$name";
     }
     for my $path (glob("$queue/*"), glob("$queue/private/*"), glob("$queue/public/*")) {
         (my $name = $path) =~ s{^\Q$queue\E/}{};
         my ($last) = $name =~ m{([^/]+)$};
-        next if -e "$proof/queue/$name" || ($name =~ m{/} && ($ours{$last} || !-S $path));
-        if (-d $path) { mkdir "$proof/queue/$name" } else { spew("$proof/queue/$name", '') }
-        system('mount', '--rbind', $path, "$proof/queue/$name");
+        next if -e "$own_queue/$name" || ($name =~ m{/} && ($ours{$last} || !-S $path));
+        if (length $root) { symlink $path, "$own_queue/$name"; next }
+        if (-d $path) { mkdir "$own_queue/$name" } else { spew("$own_queue/$name", '') }
+        system('mount', '--rbind', $path, "$own_queue/$name");
     }
-    mkdir "$proof/data" or die "data: $!\n";
-    chown $uid, $gid, "$proof/data";
-    chmod 0700, "$proof/data";
-    for ([queue => $queue], [data => $data]) {
-        my ($from, $to) = @$_;
-        unless (-d $to) { finding("there is no directory $to"); return 0 }
-        system('mount', '--rbind', "$proof/$from", $to) == 0 or die "cannot mount over $to\n";
+    make_path($own_data);
+    chown $uid, $gid, $own_data;
+    chmod 0700, $own_data;
+    for ($queue, $data) {
+        unless (-d) { finding("there is no directory $_"); return 0 }
+        next if length $root;
+        system('mount', '--rbind', "$proof$_", $_) == 0 or die "cannot mount over $_\n";
     }
+    return 1 unless length $root;
+    # Postfix gets in, and no other user of this host.
+    chown 0, $gid, $root;
+    chmod 0710, $root;
+    @$set{qw(queue_directory data_directory)} = ($own_queue, $own_data);
     return 1;
 }
 
@@ -126,6 +136,8 @@ sub rewrite_configuration {
         }
         next if $left_out{$command};
         my %here = %$service;
+        # In a copy there is nothing to change the root directory to.
+        $here{chroot} = 'n' if length $root;
         if ($type eq 'inet' || $type eq 'pass') {
             next unless $command eq 'smtpd';
             my $socket = 'rehearsal' . @listeners;
@@ -147,11 +159,22 @@ sub rewrite_configuration {
       map { "$_ =" } qw(non_smtpd_milters smtpd_proxy_filter content_filter notify_classes
       smtpd_tls_session_cache_database smtp_tls_session_cache_database
       lmtp_tls_session_cache_database address_verify_map postscreen_cache_map);
+    $main .= "\n$_\n" for copy_settings($set);
     $main .= $standins->settings($set);
     spew("$config/main.cf", $main);
     spew("$config/master.cf", $master);
     aged("$config/main.cf", "$config/master.cf");
     return @listeners;
+}
+
+# What a rewritten copy has elsewhere. Programs must hear of its configuration, whatever else of
+# their environment is kept from them.
+sub copy_settings {
+    my ($set) = @_;
+    return () unless length $root;
+    return ((map { "$_ = $also_elsewhere{$_}" } sort keys %also_elsewhere),
+        (map { "$_ = $set->{$_}" } qw(queue_directory data_directory)),
+        "import_environment = $set->{import_environment} MAIL_CONFIG=$ENV{MAIL_CONFIG}");
 }
 
 # XCLIENT is root's own here; limits count the clients that are played, which are few.

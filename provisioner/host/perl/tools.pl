@@ -1,6 +1,7 @@
 # What the parts of the rehearsal share. Core modules only, those of a minimal perl.
 use strict;
 use warnings;
+use Cwd ();
 use IO::Handle;
 use IO::Select;
 use IO::Socket::UNIX;
@@ -15,13 +16,16 @@ use constant ABROAD => 'rehearsal@relay-test.example.net';
 
 my %found;
 
+# What the paths of a rewritten copy begin with; empty in namespaces, where paths are the live ones.
+my $root = '';
+
 # A line of the report: a word, then name=value pairs. Values are bytes; what could be taken
 # for something else is written as %XX.
 sub report {
     my ($kind, @pairs) = @_;
     my $line = $kind;
     while (my ($name, $value) = splice @pairs, 0, 2) {
-        $value = substr $value, 0, LONGEST;
+        $value = substr as_known($value), 0, LONGEST;
         $value =~ s/([^A-Za-z0-9_.,:;@<>()\[\]\/+-])/sprintf '%%%02X', ord $1/ge;
         $line .= " $name=$value";
     }
@@ -42,13 +46,13 @@ sub unpack_line {
 
 # A finding is told once, and as the same line however often the rehearsal is held.
 sub finding {
-    my $text = substr $_[0], 0, LONGEST;
+    my $text = substr as_known($_[0]), 0, LONGEST;
     $text =~ s/[^\x20-\x7e]/?/g;
     return if keys %found >= 200;
     print "finding $text\n" unless $found{$text}++;
 }
 
-sub note { my ($text) = @_; print "note $text\n" }
+sub note { my ($text) = @_; print "note ", as_known($text), "\n" }
 
 sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; my $all = <$in>; $all // '' }
 

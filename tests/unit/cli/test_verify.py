@@ -222,6 +222,7 @@ def test_junit_can_be_read_whatever_anybody_is_called(text: str, name: str, file
     outcome = Outcome(name, Status.FAILED, error=Unreachable(name, "x", text), rehearsal=found)
     root = ET.fromstring(junit([outcome], {name: Desired(name, (), tests=(test,))}))  # noqa: S314
     assert len(root.findall("testsuite/testcase")) == 3
+    assert len(root.findall("testsuite/system-out")) == 1
 
 
 def test_only_the_test_that_is_named(run: Run) -> None:
