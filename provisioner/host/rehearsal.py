@@ -19,6 +19,7 @@ from provisioner.host import frames
 from provisioner.host.program import Program, resource_text
 from provisioner.planning.plan import Compile, HostPlan, Remove, Restore, Write
 from provisioner.policy.conversation import Decision, PolicyTest, Reply, Stage, Verdict
+from provisioner.policy.strangers import is_anybody
 
 #: In the order in which perl has to see them.
 PARTS = (
@@ -116,6 +117,7 @@ def _test_line(test: PolicyTest) -> str:
         ("client", client.name),
         ("reverse", client.reverse_name),
         ("login", client.login),
+        ("anybody", "1" if is_anybody(said) else None),
         ("tls", "1" if client.tls else ""),
         ("helo", said.helo),
         ("sender", said.sender),

@@ -76,6 +76,19 @@ def _declared(values: Mapping[str, str]) -> Iterator[str]:
                 yield word
 
 
+def is_anybody(talk: Conversation) -> bool:
+    """Whether that is how any well-behaved stranger writes: nothing was said of this one."""
+    if talk.client.address not in ADDRESSES:
+        return False
+    for world in WORLDS:
+        name = f"client.{world}"
+        client = replace(talk.client, name=name, reverse_name=name, login="")
+        usual = replace(_USUAL, client=client, helo=name, sender=f"someone@{world}")
+        if talk == replace(usual, recipients=talk.recipients, until=talk.until):
+            return True
+    return False
+
+
 def placed(test: PolicyTest, around: Surroundings) -> PolicyTest:
     """A role's test on its host: what the role left open is filled in. One that needs a
     recipient is skipped where none is known: the relay guard would be what answers."""

@@ -401,6 +401,30 @@ FAULTS: dict[str, tuple[Resource, str]] = {
     "room for a message": (
         Parameter(ORIGIN, "message_size_limit", "900000000000000"), "less room than that",
     ),
+    "TLS of everybody": (
+        Parameter(ORIGIN, "smtpd_tls_security_level", "encrypt"),
+        "a stranger without TLS is refused (MAIL FROM:<rehearsal@example.org> is answered: 530",
+    ),
+    "every mail at DATA": (
+        Parameter(ORIGIN, "smtpd_data_restrictions", "reject"),
+        "smtp/inet: a stranger is refused (DATA is answered: 554",
+    ),
+    "every message": (
+        Parameter(ORIGIN, "smtpd_end_of_data_restrictions", "reject"),
+        "smtp/inet: a stranger is refused (the message is answered: 554",
+    ),
+    "cache": (
+        Parameter(ORIGIN, "address_verify_map", "btree:/var/nowhere/verify"),
+        "there is no directory /var/nowhere",
+    ),
+    "instances": (
+        Parameter(ORIGIN, "multi_instance_directories", "/etc/postfix-out"),
+        "there is no /etc/postfix-out/main.cf",
+    ),
+    "program of mailboxes": (
+        Parameter(ORIGIN, "mailbox_command", "/usr/bin/no-procmail -a x"),
+        "there is no program /usr/bin/no-procmail",
+    ),
     "domain": (
         Parameter(ORIGIN, "virtual_alias_domains", "other.example, MX.test.example"),
         "MX.test.example is in mydestination and in virtual_alias_domains",
@@ -449,6 +473,28 @@ def certificates() -> dict[str, bytes]:
     none = serialization.NoEncryption()
     plain = key.private_bytes(serialization.Encoding.PEM, form, none)
     return {"today.key": plain, "today.pem": signed(9), "yesterday.pem": signed(-1)}
+
+
+def test_that_strangers_are_refused_can_be_meant(box: Sandbox) -> None:
+    """By what is expected of anybody; of a client that was named it says nothing."""
+
+    def findings(parameter: Parameter, test: PolicyTest) -> str:
+        connection = box.connection()
+        plan = session.plan(connection, Desired("mx1", (parameter,)))
+        found = session.rehearse(connection, plan, OWNER, tests=(test,))
+        assert [each.failed for each in found.verdicts] == [()]
+        return " ".join(found.findings)
+
+    here = {"recipients": ("postmaster@mx.test.example",)}
+    encrypt = Parameter(ORIGIN, "smtpd_tls_security_level", "encrypt")
+    listed = case("listed", "530", client=Client("198.51.100.7"), **here)
+    assert findings(encrypt, case("TLS is demanded", "530", **here)) == ""
+    assert "without TLS is refused" in findings(encrypt, listed)
+
+    nobody = Parameter(ORIGIN, "smtpd_sender_restrictions", "permit_mynetworks, reject")
+    listed = case("listed", "554", client=Client("198.51.100.7"), **here)
+    assert findings(nobody, case("nobody writes to us", "554", **here)) == ""
+    assert "a stranger is refused" in findings(nobody, listed)
 
 
 def test_a_certificate_of_yesterday(box: Sandbox) -> None:

@@ -16,6 +16,12 @@ sub examine_files {
         } elsif ($name =~ /^(?:smtp|lmtp)_bind_address6?$/ && $value ne '') {
             my $error = cannot_bind($value, 0);
             finding("$name = $value: this is no address of this host") if $error;
+        } elsif ($name =~ /_cache_(?:database|map)$|^address_verify_map$/ && $value =~ m{:(/.*)/}) {
+            finding("$name = $value: there is no directory $1") unless -d $1;
+        } elsif ($name eq 'multi_instance_directories') {
+            finding("$name: there is no $_/main.cf, and Postfix would not start again") for grep { !-e "$_/main.cf" } split /[\s,]+/, $value;
+        } elsif ($name eq 'mailbox_command' && $value =~ m{^(?:exec\s+)?(/[^\s;|&"'\$]+)}) {
+            finding("$name = $value: there is no program $1") unless -x $1;
         } elsif ($name =~ /^(?:queue|data|daemon|command|mail_spool|meta|shlib)_directory$/) {
             finding("$name = $value: there is no such directory") if $value =~ m{^/} && !-d $value;
         }

@@ -2,7 +2,7 @@
 
 # A standing conversation: only what a configuration can be blamed for.
 sub look_at {
-    my ($test, $sane) = @_;
+    my ($test, $heard) = @_;
     my $label = "$test->{listener}{label}: $test->{who}";
     my $fault = $test->{fault} // '';
     if ($fault =~ /^this host has no openssl/) { note("$test->{listener}{label} is not talked to: $fault") }
@@ -18,18 +18,29 @@ sub look_at {
     return unless $test->{listener}{type} eq 'pass' || $port eq '25';
     # That nobody gets through any more is seldom meant; where it is, a policy test says so.
     # Names that are made up here, and DNS, are no fault of the configuration.
+    my $wanted = $heard->{ $test->{who} } or return;
     my $made_up = qr/not found|cannot find|does not accept mail|lookup failure|unverified|Address lookup/i;
-    for (grep { ($sane->{ $_->{said} } // '') eq $test->{who} && $_->{code} =~ /^[45]/ && $_->{text} !~ $made_up } @{ $test->{replied} || [] }) {
-        finding("$label is refused ($_->{said} is answered: $_->{code} $_->{text}): if that is meant, a policy test"
-              . ' must expect it');
+    for (grep { $_->{said} =~ $wanted && $_->{code} =~ /^[45]/ && $_->{text} !~ $made_up } @{ $test->{replied} || [] }) {
+        my $meant = $_->{stage} eq 'message' ? '' : ': if that is meant, a policy test must expect it';
+        finding("$label is refused ($_->{said} is answered: $_->{code} $_->{text})$meant");
     }
 }
 
-# Whom the policy tests want to be refused: strangers who write to postmaster, this host itself.
-sub refusals_wanted {
-    my @refused = grep { my $test = $_; @{ $test->{replies} } && !grep { !/^[45]/ } @{ $test->{replies} } } @_;
-    return map { $_->{client}{address} =~ /^127\.|^::1$/ ? 'this host itself'
-          : grep({ /^postmaster(?:\@|$)/i } @{ $_->{recipients} }) ? 'a stranger' : () } @refused;
+# Who must be heard on port 25, and whose reply to what tells. Policy tests may want otherwise: of
+# anybody who writes to postmaster, of this host itself.
+sub heard {
+    my ($set, @tests) = @_;
+    my $to_us = quotemeta 'RCPT TO:<postmaster@' . own_domain($set) . '>';
+    my %heard = ('a stranger' => qr/^(?:MAIL|$to_us|DATA|the message)/, 'a stranger without TLS' => qr/^(?:MAIL|$to_us)/,
+        'this host itself' => qr/^\QRCPT TO:<${\ABROAD}>/);
+    for my $test (@tests) {
+        next if !@{ $test->{replies} } || grep { !/^[45]/ } @{ $test->{replies} };
+        delete $heard{'this host itself'} if $test->{client}{address} =~ /^127\.|^::1$/;
+        next unless $test->{anybody} && grep { /^postmaster(?:\@|$)/i } @{ $test->{recipients} };
+        delete $heard{'a stranger without TLS'} unless $test->{client}{tls};
+        delete $heard{'a stranger'} unless grep { $_ eq '530' } @{ $test->{replies} };
+    }
+    return \%heard;
 }
 
 # One line of the report: everything that was said, who decided, and what of it was not expected.
