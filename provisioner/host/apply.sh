@@ -399,6 +399,7 @@ activate() {
     restart) said=$(control_unit restart "$UNIT" 2>&1) ;;
   esac || stop failed "$LEVEL of Postfix failed: $said$(last_words)"
   wait_alive "$QUEUE" || stop failed "Postfix does not run after the $LEVEL$(last_words)"
+  LISTENING=
   frame step "$LEVEL"
 }
 

@@ -1,17 +1,18 @@
 # Is mail service alive? Asked before the change, to know what to expect, and after it.
-LOG= LOGGED=0 SINCE=0
+LOG= LOGGED=0 SINCE=0 LISTENING=
 # Within how many seconds a listener that was well has to be well again. A machine that was
 # slow before the change is given more.
 PATIENCE=2
 
-# reach PORT: $address is where the listener on this port can be reached, from the kernel's own
-# table (state 0A is LISTEN); fails if nobody listens.
+# reach PORT: $address is where the listener on this port can be reached; fails if nobody listens.
+# It is in the kernel's own table (state 0A is LISTEN), which takes the kernel milliseconds to
+# write: read once for all listeners, and anew where $LISTENING was emptied.
 reach() {
-  hex=$(printf '%04X' "$1")
-  found=$(grep -hm 1 "^ *[0-9]*: [0-9A-F]*:$hex 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-  [ -n "$found" ] || return 1
-  set -- $found
-  address=${2%:*} octets=
+  [ -n "$LISTENING" ] ||
+    LISTENING=$NL$(grep -ho '[0-9A-F]*:[0-9A-F]* 0*:0000 0A' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  address=${LISTENING%%":$(printf '%04X' "$1") 0"*} octets=
+  [ "$address" != "$LISTENING" ] || return 1
+  address=${address##*"$NL"}
   if [ ${#address} -gt 8 ]; then
     address=::1
     return
@@ -108,6 +109,7 @@ await_listener() {
     check_listener "$1" "$2" "$3" $(((until - now + 99) / 100)) && return 0
     [ -z "${5:-}" ] || ! "$5" || return 1
     sleep 0.2
+    LISTENING=
     tick
   done
   return 1

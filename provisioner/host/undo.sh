@@ -237,6 +237,7 @@ reload_helps() {
 # all_well SECONDS: each listener that was well before is so again within that time; $name is
 # the one that is not.
 all_well() {
+  LISTENING=
   [ ! -f "$HERE/healthy" ] || while IFS=' ' read -r name port kind; do
     await_listener "$name" "$port" "$kind" "$1" <&8 || return 1
   done 8</dev/null <"$HERE/healthy"
