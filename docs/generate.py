@@ -23,6 +23,7 @@ from provisioner.errors import ExitCode
 from provisioner.fleet.outcome import Outcome, Status
 from provisioner.policy.options import TestOptions
 from provisioner.report.roletext import nested_models, type_name
+from provisioner.roles.descriptions import described
 from provisioner.roles.interface import MailFacts
 from provisioner.roles.loading import Role, RoleLibrary
 from provisioner.roles.options import written_fields
@@ -72,7 +73,7 @@ def roles_page(roles: Sequence[Role]) -> str:
         "## `mail`",
         "",
         *paragraphs(MailFacts.__doc__),
-        *options(MailFacts, "mail", 3),
+        *options(described(MailFacts), "mail", 3),
         '<a id="policy_tests"></a>',
         "",
         "## `policy_tests`",
@@ -80,7 +81,7 @@ def roles_page(roles: Sequence[Role]) -> str:
         "A list, joined by name from all places that have one; the nearer wins",
         "([how to write them](../how-to/policy-tests.md)).",
         "",
-        *options(TestOptions, "policy_tests.*", 3),
+        *options(described(TestOptions), "policy_tests.*", 3),
     ]
     for role in roles:
         lines += [f'<a id="{role.name}"></a>', "", f"## `{role.name}`", "", *role_body(role, 3)]
@@ -98,7 +99,7 @@ def role_body(role: Role, level: int) -> Iterator[str]:
     example = role.folder / EXAMPLE
     if example.is_file():
         yield from ["```yaml", *example.read_text("utf-8").splitlines(), "```", ""]
-    yield from options(role.options, role.name, level)
+    yield from options(described(role.options), role.name, level)
 
 
 def options(model: type[BaseModel], name: str, level: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ def roles(name: str | None, schema: bool, site: Path | None) -> None:
     """List the roles, or describe NAME and its options."""
     from provisioner.errors import InputError
     from provisioner.report.roletext import describe, listing
+    from provisioner.roles.descriptions import described
     from provisioner.roles.loading import RoleLibrary
 
     library = RoleLibrary((site.parent if site else Path.cwd()) / "roles")
@@ -31,6 +32,6 @@ def roles(name: str | None, schema: bool, site: Path | None) -> None:
         return
     role = library.load(name)
     if schema:
-        click.echo(json.dumps(role.options.model_json_schema(), indent=2))
+        click.echo(json.dumps(described(role.options).model_json_schema(), indent=2))
     else:
         click.echo(describe(role))

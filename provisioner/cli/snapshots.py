@@ -105,7 +105,7 @@ def _states(options: Common, place: _Place, top: Path | None) -> dict[str, State
     assigned = site.assign(inventory)
     matching = _matching(inventory, options.limit, now=top is None)
     hosts = [host for host in matching if assigned.get(host.name)]
-    library = RoleLibrary(place.site.parent / "roles", documented=False)
+    library = RoleLibrary(place.site.parent / "roles")
     reader = Reader(inventory, Placeholders(), merged={*library.names(), "mail", UMBRELLA})
     desired = desired_states(
         hosts,

@@ -71,7 +71,7 @@ def load(options: Common, only: Collection[str] | None = None) -> Workspace:
     if only is not None:
         hosts = [host for host in hosts if host.name in only]
     who = identity([Path(source) for source in sources])
-    library = RoleLibrary(site_path.parent / "roles", documented=False)
+    library = RoleLibrary(site_path.parent / "roles")
     reader = Reader(inventory, Secrets(vault), merged={*library.names(), "mail", UMBRELLA})
     desired = desired_states(
         hosts,

@@ -10,7 +10,7 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
-from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from provisioner.diagnostics import nearest
 from provisioner.policy import message
@@ -35,13 +35,7 @@ _REFUSALS = frozenset({"reject", "refuse", "refused", "rejected", "deny", "block
 _ACCEPTANCES = frozenset({"ok", "permit", "pass", "allow", "accepted"})
 
 
-class _Described(RoleOptions):
-    """Its docstrings are the documentation."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class ClientOptions(_Described):
+class ClientOptions(RoleOptions):
     """Who connects. Of its two names each is as the other where only one is said."""
 
     address: str | None = None
@@ -78,7 +72,7 @@ class ClientOptions(_Described):
         return self
 
 
-class ExpectOptions(_Described):
+class ExpectOptions(RoleOptions):
     """What must come of it, in detail."""
 
     reply: str | StrictInt | list[str | StrictInt] | None = None
@@ -118,7 +112,7 @@ class ExpectOptions(_Described):
         return self
 
 
-class TestOptions(_Described):
+class TestOptions(RoleOptions):
     """One policy test: a conversation with the host's own Postfix, and what must come of it."""
 
     __test__ = False  # pytest looks for classes of this name

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from provisioner.roles.descriptions import described
 from provisioner.roles.loading import Role
 from provisioner.roles.options import written_fields
 from provisioner.secrets import Secret
@@ -41,7 +42,7 @@ def describe(role: Role) -> str:
     lines = [f"{role.name}: {role.summary}", f"from {role.file}", ""]
     about = " ".join((role.options.__doc__ or "").split())
     lines += [*textwrap.wrap(about, WIDTH), "", "Options:"]
-    lines += _options(role.options, 2)
+    lines += _options(described(role.options), 2)
     return "\n".join(lines)
 
 

@@ -19,19 +19,13 @@ from provisioner.resources.base import Origin
 
 class RoleOptions(BaseModel):
     """Base of every role's `Options`: unknown keys are errors, values are not coerced
-    behind the author's back, docstrings of attributes are the documentation.
-
-    Those docstrings are read from the source, which takes a tenth of a start-up, and so only
-    for a `RoleLibrary` that is there to be described.
-    """
+    behind the author's back, docstrings of attributes are the documentation (`described`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
 
 
 class MailFacts(RoleOptions):
     """Facts every role needs, said once under `mail:`."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     hostname: str | None = None
     """The name the mail system calls itself (`myhostname`). Not set: what the host has."""

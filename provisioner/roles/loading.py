@@ -43,14 +43,12 @@ def shipped_folder() -> Path:
 class RoleLibrary:
     """The roles of one site: `folders` are searched in order, each role imported once.
 
-    Roles that are only to be run need not be `documented`: their options have no descriptions
-    then, and load faster.
+    Their options have descriptions once they are `described`.
     """
 
-    def __init__(self, *folders: Path, documented: bool = True) -> None:
+    def __init__(self, *folders: Path) -> None:
         searched = (*folders, shipped_folder())
         self.folders = tuple(dict.fromkeys(f.resolve() for f in searched if f.is_dir()))
-        self._documented = documented
         self._loaded: dict[str, Role] = {}
 
     def names(self) -> list[str]:
@@ -77,7 +75,6 @@ class RoleLibrary:
         for base in self.folders:
             file = base / name / "role.py"
             if name.isidentifier() and file.is_file():
-                RoleOptions.model_config["use_attribute_docstrings"] = self._documented
                 return _load_file(name, file, mark)
         near = nearest(name, self.names())
         raise InputError(

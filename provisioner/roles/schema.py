@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from provisioner.policy.options import TestOptions
+from provisioner.roles.descriptions import described
 from provisioner.roles.interface import MailFacts
 from provisioner.roles.loading import Role
 from provisioner.roles.policy import VARIABLE as POLICY_TESTS
@@ -48,11 +49,11 @@ def _site(roles: Iterable[Role]) -> dict[str, Any]:
 
 def _variables(kind: str, roles: Iterable[Role], umbrella: str) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
-    options = {"mail": _options("mail", MailFacts.model_json_schema(), definitions)}
+    options = {"mail": _options("mail", described(MailFacts).model_json_schema(), definitions)}
     for role in roles:
-        written = _options(role.name, role.options.model_json_schema(), definitions)
+        written = _options(role.name, described(role.options).model_json_schema(), definitions)
         options[role.name] = {"description": role.summary, **written}
-    test = _options("policy_test", TestOptions.model_json_schema(), definitions)
+    test = _options("policy_test", described(TestOptions).model_json_schema(), definitions)
     tests = [{"type": "array", "items": test}, _TEMPLATE]
     options[POLICY_TESTS] = {"description": _TESTS, "anyOf": tests}
     everything = {
