@@ -62,24 +62,28 @@ class ProbeRequests:
     def add_calls(self, program: Program) -> None:
         """Append the probe's calls to a program that has `probe.sh` in it."""
         program.call("probe_open")
-        program.call("probe_facts")
-        tables = [word for each in self.tables for word in (each.path, each.type)]
-        if tables:
-            program.call("probe_compiled", *tables)
-        program.call("probe_paths", *(each.path for each in self.files))
-        wanted = ((i, each) for i, each in enumerate(self.files) if each.content)
-        program.call(
-            "probe_contents", *(word for i, each in wanted for word in (i, each.path, each.known))
-        )
-        if tables:
-            program.call("probe_tables", *tables)
-        if self.packages:
-            program.call("probe_packages", *self.packages)
-        program.call("probe_units", *self.units)
-        for index, port in enumerate(self.ports):
-            program.need("firewall.sh")
-            program.call("probe_firewall", index, port.port, port.where or "-", port.file or "-")
-        program.call("probe_end")
+        with program.piped("at_once"):
+            program.call("probe_facts")
+            tables = [word for each in self.tables for word in (each.path, each.type)]
+            if tables:
+                program.call("probe_compiled", *tables)
+            program.call("probe_paths", *(each.path for each in self.files))
+            wanted = ((i, each) for i, each in enumerate(self.files) if each.content)
+            program.call(
+                "probe_contents",
+                *(word for i, each in wanted for word in (i, each.path, each.known)),
+            )
+            if tables:
+                program.call("probe_tables", *tables)
+            if self.packages:
+                program.call("probe_packages", *self.packages)
+            program.call("probe_units", *self.units)
+            for index, port in enumerate(self.ports):
+                program.need("firewall.sh")
+                program.call(
+                    "probe_firewall", index, port.port, port.where or "-", port.file or "-"
+                )
+            program.call("probe_end")
 
 
 def _one_per_path(requests: Iterable[FileRequest]) -> list[FileRequest]:

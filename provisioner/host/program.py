@@ -10,6 +10,8 @@ from __future__ import annotations
 import gzip
 import secrets
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from importlib import resources
 
@@ -38,6 +40,13 @@ class Program:
         """Append one call of a library function."""
         words = [function, *(quote(str(argument)) for argument in arguments)]
         self._lines.append(" ".join(words))
+
+    @contextmanager
+    def piped(self, function: str) -> Iterator[None]:
+        """What is called within writes to standard input of that library function."""
+        self._lines.append("{")
+        yield
+        self._lines.append(f"}} | {function}")
 
     def send(self, function: str, data: bytes, *arguments: str | int) -> None:
         """Append a call of a function that is given `data`.

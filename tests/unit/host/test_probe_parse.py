@@ -123,7 +123,7 @@ def test_the_sample_answers_what_is_asked() -> None:
     calls = program.script().decode().rpartition(f"N={NONCE}")[2]
     assert f"{index('/etc/postfix/main.cf')} /etc/postfix/main.cf ''" in calls
     assert "probe_tables /etc/postfix/access indexed" in calls
-    assert calls.endswith("probe_end\n")
+    assert calls.endswith("probe_end\n} | at_once\n")
 
 
 def test_a_whole_answer() -> None:
