@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import BATCH, real
 from provisioner.diagnostics import Severity
 from provisioner.postfix import macros, main_cf, parameternames
 from provisioner.postfix.logical import split_list
@@ -29,16 +30,6 @@ NAMES = (
     "smtpd_banner",
     "smtpd_client_restrictions",
     "smtpd_recipient_restrictions",
-)
-
-#: One example is a batch of files, so that a chroot is entered once for all of them.
-BATCH = 40
-real = settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],  # a failure names its file; shrinking would take minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 words = st.sampled_from(

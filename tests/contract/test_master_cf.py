@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import BATCH, real
 from provisioner.diagnostics import Severity
 from provisioner.postfix import master_cf
 from provisioner.postfix.master_cf import Service, same_key, same_service
@@ -15,15 +16,6 @@ from provisioner.postfix.splice import apply_splices, encode
 
 if TYPE_CHECKING:
     from real_postfix import Postfix
-
-BATCH = 40
-real = settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],  # a failure names its file; shrinking would take minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 option_values = st.sampled_from(
     ["yes", "", "permit_sasl_authenticated,reject", "a, b c", "{ x, y }", "$u", "a=b", "é d"]
