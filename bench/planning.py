@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from simulate import MemoryHost, Node  # noqa: E402 - found on the path above
 
+from provisioner.cli.main import collect_seldom  # noqa: E402
 from provisioner.cli.options import Common  # noqa: E402
 from provisioner.cli.workspace import Workspace, load  # noqa: E402
 from provisioner.planning.planner import Desired, plan_host  # noqa: E402
@@ -101,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, default=10_000)
     hosts = parser.parse_args().hosts
+    collect_seldom()
     print("| hosts | read and composed | planned from nothing | planned, no change | memory |")
     print("| --- | --- | --- | --- | --- |")
     for number in (hosts // 10, hosts):

@@ -88,10 +88,14 @@ def _internal_error(error: Exception) -> int:
     return ExitCode.INTERNAL
 
 
+def collect_seldom() -> None:
+    """A run makes a lot and drops little of it: looking for garbage often is time lost."""
+    gc.set_threshold(200_000, 20, 20)
+
+
 def main() -> None:
     """Run the program; ends the process with one of the documented exit codes."""
-    # A run makes a lot and drops little of it: looking for garbage often is time lost.
-    gc.set_threshold(200_000, 20, 20)
+    collect_seldom()
     # To look for plugins, pydantic reads the metadata of every installed distribution.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.exit(run(sys.argv[1:]))

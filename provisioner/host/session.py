@@ -27,7 +27,8 @@ from provisioner.transport.base import Connection, Exchange, Limits
 #: Called with the words of each step the host reports.
 Progress = Callable[[tuple[str, ...]], None]
 
-PROBE_LIMITS = Limits(seconds=120.0, silence=60.0)
+# A probe speaks at its end.
+PROBE_LIMITS = Limits(seconds=120.0, silence=120.0)
 APPLY_LIMITS = Limits(seconds=600.0, silence=180.0)
 PACKAGE_LIMITS = Limits(seconds=1800.0, silence=600.0)
 

@@ -29,6 +29,7 @@ _ZONE_KEY = re.compile(
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
 
 # A setting in running text, as Postfix quotes it in its warnings.
+_SECRET_WORDS = ("password", "passwd", "bind_pw", "secret", "key", "token")
 _SETTING = re.compile(
     r"(?<![A-Za-z0-9_])([A-Za-z0-9_]{0,60}(?:password|passwd|bind_pw|secret|api_?key|token)"
     r"[ \t]*=[ \t]*)[^\s$;,][^\s;,]*",
@@ -40,11 +41,12 @@ def mask_text(text: str) -> str:
     """Any text (table value, log line, command output) with zone keys, URL passwords and
     settings that are secrets hidden."""
     # Nearly no text has any of them, and to look for the whole expression costs a lot more.
-    if any(ending in text.lower() for ending in (".net", ".zone")):
+    low = text.lower()
+    if ".net" in low or ".zone" in low:
         text = _ZONE_KEY.sub(MASK, text)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)
-    if "=" in text:
+    if "=" in text and any(word in low for word in _SECRET_WORDS):
         text = _SETTING.sub(rf"\g<1>{MASK}", text)
     return text
 
