@@ -523,6 +523,18 @@ def test_a_sound_change_passes(box: Sandbox) -> None:
     assert found == Rehearsal(notes=label(box))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("transport_maps", "inline:{ { example.net = smtp:[192.0.2.1] } }"),
+        ("virtual_alias_maps", "inline:{ {a@example.net = root} }"),
+        ("smtpd_milter_maps", "inline:{ { 192.0.2.9 = inet:127.0.0.1:8 } }"),
+    ],
+)
+def test_a_table_in_place_names_no_tables(box: Sandbox, name: str, value: str) -> None:
+    assert rehearsed(box, Parameter(ORIGIN, name, value)).findings == ()
+
+
 def test_a_new_listener_inherits_a_fault_that_all_have(box: Sandbox) -> None:
     own = service("2526", options=(("smtpd_etrn_restrictions", "reject_bar"),))
     assert "2526/inet: ETRN: " in " ".join(rehearsed(box, own).findings)

@@ -92,6 +92,8 @@ sub examine_tables {
     my $look = sub {
         my ($name, $value) = @_;
         return if $name =~ /^proxy_(?:read|write)_maps$/;
+        # What stands in a table in place is no table: transports, milters, addresses.
+        $value =~ s/\binline:\{(?:[^{}]|\{[^{}]*\})*\}//g;
         if ($name =~ /(?:_maps?|_checks|_database)$/) {
             for (grep { !$known{$_} } $value =~ m{(?<![^\s,])(?:proxy:)?([a-z]+):(?=\S)}g) {
                 finding("$name: this Postfix has no tables of type $_") if %known && $wrote->{$name};
