@@ -439,10 +439,15 @@ def test_what_somebody_edited_meanwhile_is_not_undone(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "edit", [f"echo '# by hand' >>{MAIN}", "cd /etc/postfix; sed -i '$s/$/ #by hand/' main.cf"]
+    "edit",
+    [
+        f"echo '# by hand' >>{MAIN}",
+        "cd /etc/postfix; sed -i '$s/$/ #by hand/' main.cf",
+        f"echo '# by hand' >>{MAIN}; touch -r $HERE/looked {MAIN}",
+    ],
 )
 def test_an_edit_in_the_last_moment_stands(box: Sandbox, edit: str) -> None:
-    """After the last look at the digests: in place, or by a new file."""
+    """After the last look at the digests: in place, by a new file, within a tick of the clock."""
     found = plan(box, desired(BANNER, File(ORIGIN, "/etc/f", content=b"x")))
     owner = fresh_owner()
     program = transaction.apply_program(found, owner)
@@ -456,6 +461,13 @@ def test_an_edit_in_the_last_moment_stands(box: Sandbox, edit: str) -> None:
     assert b"smtpd_banner = x" not in box.read(MAIN)
     assert box.sh("ls /etc/f 2>/dev/null || echo none") == b"none\n"
     assert leftovers(box) == []
+
+
+def test_a_file_of_the_future_can_be_changed(box: Sandbox) -> None:
+    """As a clock leaves it that was wrong; the look at its digest is then the last one."""
+    box.sh(f"touch -d tomorrow {MAIN}")
+    apply(box, plan(box, desired(BANNER)))
+    assert b"smtpd_banner = x" in box.read(MAIN)
 
 
 def test_of_two_decisions_the_first_stands(box: Sandbox) -> None:
