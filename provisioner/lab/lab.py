@@ -270,8 +270,14 @@ class Lab:
         network.set_link(self._state, self._state.link(self.host(host)), "down")
 
     def restore(self, host: Host | str) -> None:
-        """Plug it in again."""
-        network.set_link(self._state, self._state.link(self.host(host)), "up")
+        """Plug it in again; its sshd answers when this returns. Raises `LabError` if not."""
+        here = self.host(host)
+        network.set_link(self._state, self._state.link(here), "up")
+        end = time.monotonic() + health.BOOT_SECONDS
+        while not health.greets(here.address, 22):
+            if time.monotonic() > end:
+                raise LabError(f"{here.name} does not answer, though its cable is plugged in")
+            time.sleep(0.1)
 
     def delay(self, milliseconds: float) -> None:
         """Put all hosts so far away, each way; 0: as near as they were."""

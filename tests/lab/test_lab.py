@@ -260,7 +260,7 @@ def test_a_cut_host_is_silent_until_restored(lab: Lab, fresh_host: FreshHost) ->
         socket.create_connection((host.address, 22), timeout=1)
     assert lab.exec(host, "echo inside").stdout == "inside\n"
     lab.restore(host)
-    socket.create_connection((host.address, 22), timeout=10).close()
+    socket.create_connection((host.address, 22), timeout=1).close()
 
 
 def test_exec_reports_failure_and_slowness(lab: Lab, fresh_host: FreshHost) -> None:
