@@ -320,14 +320,14 @@ rename_entry() {
 }
 
 # prepared: from here on, everything that undo needs is on disk; and whoever writes to a file that
-# changes does so after $HERE/looked. $AHEAD are those that were written in the future, as a clock
-# that was set back leaves them.
+# changes does so after $HERE/looked. $AHEAD are those that are no older even now: written this
+# very moment, or in the future, as a clock leaves them that was set back.
 prepared() {
   AHEAD=$NL
   printf '' >"$HERE/looked" || no_room
   for list in first then; do
     [ ! -f "$HERE/renames.$list" ] || while IFS= read -r from && IFS= read -r to; do
-      [ ! "$to" -nt "$HERE/looked" ] || AHEAD=$AHEAD$to$NL
+      [ ! -e "$to" ] || [ "$HERE/looked" -nt "$to" ] || AHEAD=$AHEAD$to$NL
     done <"$HERE/renames.$list"
   done
   set -- "$HERE/"

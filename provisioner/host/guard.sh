@@ -169,7 +169,36 @@ watch() {
     flock 9
     is_open "$1" || exit 0
   fi
+  undo_as_guard "$1" || undo_when_writable "$1"
+}
+
+undo_as_guard() {
   trap '' INT TERM
-  printf 'the guard of run %s, which undoes it\n' "$1" >"$STATE/owner"
+  printf 'the guard of run %s, which undoes it\n' "$1" 2>/dev/null >"$STATE/owner"
   recover live yes
+}
+
+# undo_when_writable RUN: a file system that turned read-only may be mended soon: for ten minutes
+# it is looked at, and nobody has to come. Whoever comes meanwhile may do it himself.
+undo_when_writable() {
+  looks=0 tries=0
+  while [ -n "$FAILED" ] && [ "$looks" -lt 300 ] && [ "$tries" -lt 3 ]; do
+    looks=$((looks + 1))
+    exec 9>&-
+    trap - INT TERM
+    sleep 2
+    exec 9>>"$STATE/lock"
+    flock 9
+    is_open "$1" || exit 0
+    can_write $FAILED || continue
+    tries=$((tries + 1))
+    ! undo_as_guard "$1" || exit 0
+  done
+}
+
+# can_write PATH...: to the directories of these. What is no path is no matter.
+can_write() {
+  for path; do
+    case $path in /*) [ -w "${path%/*}/" ] || return 1 ;; esac
+  done
 }

@@ -215,6 +215,14 @@ class Rig:
             check=False,
         ).strip()
 
+    def wait_until_tidy(self) -> None:
+        """Nothing is left. A shell that had no lock yet dies when it next says something."""
+        end = time.monotonic() + PATIENCE
+        while left := self.left_over():
+            if time.monotonic() > end:
+                raise Violation(f"left over before the next apply: {left}")
+            time.sleep(0.3)
+
     def left_over(self) -> str:
         done = self.lab.exec(self.host, ["sh"], stdin=_LEFT, check=False)
         return done.stdout.strip()
