@@ -49,7 +49,7 @@ def hold(lab: Lab, host: Host, tool: str, word: str = "") -> None:
 
 
 def wait_held(lab: Lab, host: Host) -> None:
-    lab.exec(host, "until [ -e /root/held ]; do sleep 0.05; done")
+    lab.exec(host, "until [ -e /root/held ]; do /bin/sleep 0.05; done")
 
 
 def kill_holder(lab: Lab, host: Host) -> None:
