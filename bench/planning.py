@@ -16,23 +16,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from simulate import MemoryHost, Node  # noqa: E402 - found on the path above
+from simulate import MemoryHost  # noqa: E402 - found on the path above
 
 from provisioner.cli.main import collect_seldom  # noqa: E402
 from provisioner.cli.options import Common  # noqa: E402
-from provisioner.cli.workspace import Workspace, load  # noqa: E402
-from provisioner.planning.planner import Desired, plan_host  # noqa: E402
-from provisioner.resources.observed import PackageRequest, UnitRequest, UnitState  # noqa: E402
-from provisioner.resources.requirement import Requirement  # noqa: E402
+from provisioner.cli.workspace import load  # noqa: E402
+from provisioner.planning.planner import plan_host  # noqa: E402
 
 #: One host in ten sends, one in ten takes mail from people, the others receive.
 GROUPS = ("inbound",) * 8 + ("outbound", "submit")
-STOCK = ("compatibility_level = 3.6\nmydestination = localhost\n", "smtp inet n - y - - smtpd\n")
+Result = TypeVar("Result")
 
 
 def write_fleet(folder: Path, hosts: int) -> None:
@@ -52,47 +52,27 @@ def write_fleet(folder: Path, hosts: int) -> None:
     (folder / "inventory/hosts.yml").write_text(text, "utf-8")
 
 
-def stock(wanted: Desired) -> MemoryHost:
-    """A host with every package and requirement, Postfix running, and nothing of ours on it."""
-    host = MemoryHost.with_postfix(*STOCK)
-    for request in wanted.requests():
-        if isinstance(request, PackageRequest):
-            host.packages[request.name] = "1"
-        elif isinstance(request, UnitRequest):
-            host.units.setdefault(request.name, UnitState("loaded", "active", "enabled"))
-    for each in wanted.resources:
-        if isinstance(each, Requirement):  # somebody has provided it
-            host.nodes.setdefault(each.path, Node())
-    return host
-
-
-def timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What it gives, and how many seconds of processor time that took."""
     start = time.process_time()
-    work()
-    return time.process_time() - start
+    return work(), time.process_time() - start
 
 
 def measure(folder: Path, hosts: int) -> tuple[float, float, float]:
     """Seconds of processor time to read and compose, to plan all from nothing, to plan none."""
     write_fleet(folder, hosts)
     os.chdir(folder)
-    loaded: list[Workspace] = []
-    reading = timed(lambda: loaded.append(load(Common())))
-    desired = loaded[0].desired
+    space, reading = timed(lambda: load(Common()))
     first = unchanged = 0.0
-    for name, wanted in desired.items():
-        host = stock(wanted)
-        before = host.observe(wanted.resources)
-        start = time.process_time()
-        plan = plan_host(wanted, before)
-        first += time.process_time() - start
+    for name, wanted in space.desired.items():
+        host = MemoryHost.stock(wanted)
+        plan, seconds = timed(partial(plan_host, wanted, host.observe(wanted.resources)))
+        first += seconds
         if plan.errors:
             sys.exit(f"{name}: {plan.errors[0]}")
         host.apply(plan)
-        after = host.observe(wanted.resources)
-        start = time.process_time()
-        again = plan_host(wanted, after)
-        unchanged += time.process_time() - start
+        again, seconds = timed(partial(plan_host, wanted, host.observe(wanted.resources)))
+        unchanged += seconds
         if again.changes or again.errors or not plan.changes:
             sys.exit(f"{name}: {again.errors or again.changes or 'nothing to do'}")
     return reading, first, unchanged

@@ -37,10 +37,13 @@ from provisioner.resources.observed import (
     Facts,
     FirewallState,
     Observed,
+    PackageRequest,
     PathKind,
     PathState,
+    UnitRequest,
     UnitState,
 )
+from provisioner.resources.requirement import Requirement
 
 MAIN = "/etc/postfix/main.cf"
 MASTER = "/etc/postfix/master.cf"
@@ -111,6 +114,22 @@ class MemoryHost:
         host = cls(**more)
         host.nodes[MAIN] = Node(main.encode("utf-8", "surrogateescape"))
         host.nodes[MASTER] = Node(master.encode("utf-8", "surrogateescape"))
+        return host
+
+    @classmethod
+    def stock(cls, wanted: Desired) -> MemoryHost:
+        """A host with every package and requirement, Postfix running, and nothing of ours on it."""
+        host = cls.with_postfix(
+            "compatibility_level = 3.6\nmydestination = localhost\n", "smtp inet n - y - - smtpd\n"
+        )
+        for request in wanted.requests():
+            if isinstance(request, PackageRequest):
+                host.packages[request.name] = "1"
+            elif isinstance(request, UnitRequest):
+                host.units.setdefault(request.name, UnitState("loaded", "active", "enabled"))
+        for each in wanted.resources:
+            if isinstance(each, Requirement):  # somebody has provided it
+                host.nodes.setdefault(each.path, Node(kind=PathKind.OTHER))
         return host
 
     def remember(self, entries: Mapping[str, Any] | None = None) -> None:

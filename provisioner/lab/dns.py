@@ -7,7 +7,6 @@ whenever it changed, so what `Dns.save` wrote is what the next question is answe
 from __future__ import annotations
 
 import json
-import os
 import socketserver
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dnslib import QTYPE, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
 
-from provisioner.lab import zones
+from provisioner.lab import system, zones
 from provisioner.lab.recipe import DOMAIN
 from provisioner.lab.state import LabState, write_aside
-from provisioner.lab.system import MARKER, LabError, marked_processes
+from provisioner.lab.system import LabError, marked_processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,20 +178,12 @@ class Dns:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the server and wait until it listens."""
         lab = self._lab
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [
-                    *("nsenter", f"--net=/run/netns/{lab.namespace}"),
-                    *(sys.executable, "-m", "provisioner.lab.dns"),
-                    *(str(self.path), lab.addresses.dns),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, MARKER: self.marker},
-                cwd="/",
-                start_new_session=True,
-            )
+        argv = [
+            *("nsenter", f"--net=/run/netns/{lab.namespace}"),
+            *(sys.executable, "-m", "provisioner.lab.dns"),
+            *(str(self.path), lab.addresses.dns),
+        ]
+        return system.start(argv, self.log, self.marker)
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float = 15) -> None:
         """Wait until the server answers. Raises `LabError` with its log where it does not."""

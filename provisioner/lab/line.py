@@ -19,7 +19,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from provisioner.lab.system import MARKER, LabError, end_processes, run
+from provisioner.lab import system
+from provisioner.lab.system import LabError, end_processes, run
 
 if TYPE_CHECKING:
     from provisioner.lab.state import LabState
@@ -41,21 +42,14 @@ def marker(lab: LabState) -> str:
 
 def start(lab: LabState, milliseconds: float) -> subprocess.Popen[bytes]:
     """Start the line; both ends are there when this returns. Raises `LabError` where not."""
-    path = lab.directory / "line.log"
-    with path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "provisioner.lab.line", lab.namespace, str(milliseconds)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, MARKER: marker(lab)},
-            cwd="/",
-            start_new_session=True,
-        )
+    log = lab.directory / "line.log"
+    log.write_bytes(b"")
+    argv = [sys.executable, "-m", "provisioner.lab.line", lab.namespace, str(milliseconds)]
+    process = system.start(argv, log, marker(lab))
     end = time.monotonic() + 15
-    while path.read_bytes() != _READY:
+    while log.read_bytes() != _READY:
         if process.poll() is not None or time.monotonic() > end:
-            said = path.read_text(errors="replace")[-500:]
+            said = log.read_text(errors="replace")[-500:]
             raise LabError(f"the lab's slow line did not start: {said}")
         time.sleep(0.02)
     return process

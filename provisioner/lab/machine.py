@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioner.lab import cgroups, network
+from provisioner.lab import cgroups, network, system
 from provisioner.lab.recipe import DOMAIN, PLACEHOLDER, init_of
 from provisioner.lab.system import (
     MARKER,
@@ -146,19 +146,9 @@ class Machine:
         ]
         if not has_systemd:
             argv.append("--keep-unit")  # there is nobody to ask for a scope
-        environment = {**os.environ, MARKER: self.marker}
-        if self.host.release in _UNIFIED:
-            environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
-        with self.console.open("ab") as log:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            )
+        unified = self.host.release in _UNIFIED
+        env = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"} if unified else {}
+        return system.start(argv, self.console, self.marker, env)
 
     def stop(self, graceful_seconds: float = 0) -> None:
         """End the container: ask for a shutdown first if time is given, then by force.

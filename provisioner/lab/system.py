@@ -77,6 +77,22 @@ def run(
     return done
 
 
+def start(
+    argv: Sequence[str], log: Path, marker: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process of a lab that runs on by itself; what it says goes to the end of `log`."""
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, **(env or {}), MARKER: marker},
+            cwd="/",
+            start_new_session=True,
+        )
+
+
 def marked_processes(value: str) -> dict[int, str]:
     """Process numbers whose environment carries the marker `value` (or lies below it).
 

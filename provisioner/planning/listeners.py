@@ -11,6 +11,7 @@ from provisioner.planning import proxied
 from provisioner.planning.proxied import Texts
 from provisioner.postfix import main_cf, master_cf
 from provisioner.postfix.master_cf import Service
+from provisioner.postfix.service import port_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def declared(before: Texts, after: Texts) -> tuple[Listener, ...]:
             found.append(
                 Listener(
                     name=f"{service.name}/inet",
-                    port=proxied.port(service.name),
+                    port=port_of(service.name),
                     kind=_kind(service, waits=key in now),
                     new=key not in old or (key in was) != (key in now),
                 )

@@ -14,6 +14,7 @@ from provisioner.diagnostics import Diagnostic
 from provisioner.marks import Mark
 from provisioner.policy.conversation import PolicyTest
 from provisioner.postfix import main_cf, master_cf
+from provisioner.postfix.service import port_of
 from provisioner.resources.base import Change, SetParameter, SetService
 
 #: The parameter that makes each program wait.
@@ -21,18 +22,10 @@ PARAMETERS = {
     "smtpd": "smtpd_upstream_proxy_protocol",
     "postscreen": "postscreen_upstream_proxy_protocol",
 }
-#: Port names that Postfix and services(5) agree on; any other is looked up on the host.
-_PORTS = {"smtp": "25", "submission": "587", "submissions": "465", "smtps": "465"}
 
 #: main.cf and master.cf.
 Texts = tuple[str | None, str | None]
 Key = tuple[str, str]
-
-
-def port(name: str) -> str:
-    """The port part of a service name (`25`, `smtp`, `127.0.0.1:10025`, `[::1]:smtp`)."""
-    found = name.rpartition(":")[2]
-    return _PORTS.get(found, found)
 
 
 def waiting(texts: Texts) -> Mapping[Key, str]:
@@ -79,7 +72,7 @@ def _means(test: PolicyTest, name: str) -> bool:
     """Whether `name` is the service that the test connects to."""
     wanted = test.conversation.service.removesuffix("/inet")
     address = wanted.rpartition(":")[0]
-    return port(wanted) == port(name) and address in ("", name.rpartition(":")[0])
+    return port_of(wanted) == port_of(name) and address in ("", name.rpartition(":")[0])
 
 
 def _place(changes: Iterable[Change], key: Key) -> Mark | None:

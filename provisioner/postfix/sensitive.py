@@ -10,9 +10,12 @@ from collections.abc import Iterable
 
 from provisioner.secrets import MASK
 
+_REVEALING = r"(?:password|passwd|bind_pw|secret|api_?key|token)"
+_NAMED_SO = re.compile(_REVEALING, re.I)
+
 # ldapusers_bind_pw, mysqlmail_password: settings that are a secret as a whole. (A
 # smtp_sasl_password_maps is the name of a table, not a password.)
-_SECRET_NAME = re.compile(r"(^|_)(password|passwd|bind_pw|secret|api_?key|token)$", re.I)
+_SECRET_NAME = re.compile(rf"(^|_){_REVEALING}$", re.I)
 
 # Parameters whose tables answer with passwords: a table given in place is the secret.
 _PASSWORD_MAPS = re.compile(r"password_maps$", re.I)
@@ -29,10 +32,8 @@ _ZONE_KEY = re.compile(
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]*:)[^\s/@]+(?=@)", re.I)
 
 # A setting in running text, as Postfix quotes it in its warnings.
-_SECRET_WORDS = ("password", "passwd", "bind_pw", "secret", "key", "token")
 _SETTING = re.compile(
-    r"(?<![A-Za-z0-9_])([A-Za-z0-9_]{0,60}(?:password|passwd|bind_pw|secret|api_?key|token)"
-    r"[ \t]*=[ \t]*)[^\s$;,][^\s;,]*",
+    rf"(?<![A-Za-z0-9_])([A-Za-z0-9_]{{0,60}}{_REVEALING}[ \t]*=[ \t]*)[^\s$;,][^\s;,]*",
     re.I,
 )
 
@@ -46,7 +47,7 @@ def mask_text(text: str) -> str:
         text = _ZONE_KEY.sub(MASK, text)
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\g<1>{MASK}", text)
-    if "=" in text and any(word in low for word in _SECRET_WORDS):
+    if "=" in text and _NAMED_SO.search(text):
         text = _SETTING.sub(rf"\g<1>{MASK}", text)
     return text
 

@@ -21,7 +21,7 @@ TYPES = ("inet", "unix", "fifo", "pass", "unix-dgram")
 
 BLANKS = " \t\r\n"
 
-#: Spellings of one TCP port, the current official name first.
+#: Spellings of one TCP port, the current official name first, the number last.
 SYNONYMS = (
     ("submissions", "smtps", "465"),
     ("submission", "587"),
@@ -29,6 +29,7 @@ SYNONYMS = (
 )
 
 _OFFICIAL = {name: group[0] for group in SYNONYMS for name in group}
+_PORTS = {name: group[-1] for group in SYNONYMS for name in group}
 _COLUMNS = (10, 16, 24, 32, 40, 48, 56)
 FIELDS = ("name", "type", "private", "unpriv", "chroot", "wakeup", "maxproc", "command")
 
@@ -67,6 +68,13 @@ class Service:
     def settings(self) -> dict[str, str]:
         """The `-o` pairs as they act: of several with one name the last counts."""
         return dict(self.options)
+
+
+def port_of(name: str) -> str:
+    """The port part of the name of a TCP service (`25`, `smtp`, `127.0.0.1:10025`, `[::1]:smtp`):
+    its number; a name that is not one of `SYNONYMS` is looked up on the host."""
+    port = name.rpartition(":")[2]
+    return _PORTS.get(port, port)
 
 
 def same_key(name: str, type: str) -> Key:  # noqa: A002 - the field's own name

@@ -18,6 +18,7 @@ from controller import FOLDER, GUARD_TRACE, HELD, TRACE
 from support import Done, Site, finish
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from provisioner.lab.lab import Lab
@@ -112,6 +113,15 @@ def policy(version: str) -> dict[str, Any]:
     return {"postfix": {"parameters": parameters, "tables": tables, "services": services}}
 
 
+def _wait_for_silence(ask: Callable[[], str], wrong: str) -> None:
+    """Until `ask` has nothing more to say; then `wrong` is not the case."""
+    end = time.monotonic() + PATIENCE
+    while said := ask():
+        if time.monotonic() > end:
+            raise Violation(f"{wrong}: {said}")
+        time.sleep(0.3)
+
+
 class Rig:
     """One host that is as new, its site, and the states that its versions have."""
 
@@ -200,11 +210,7 @@ class Rig:
 
     def wait_until_settled(self) -> None:
         """Nobody holds the host, and nothing is going to change it later."""
-        end = time.monotonic() + PATIENCE
-        while said := self.unsettled():
-            if time.monotonic() > end:
-                raise Violation(f"not settled after {PATIENCE} s: {said}")
-            time.sleep(0.3)
+        _wait_for_silence(self.unsettled, f"not settled after {PATIENCE} s")
 
     def unsettled(self) -> str:
         return self.sh(
@@ -217,11 +223,7 @@ class Rig:
 
     def wait_until_tidy(self) -> None:
         """Nothing is left. A shell that had no lock yet dies when it next says something."""
-        end = time.monotonic() + PATIENCE
-        while left := self.left_over():
-            if time.monotonic() > end:
-                raise Violation(f"left over before the next apply: {left}")
-            time.sleep(0.3)
+        _wait_for_silence(self.left_over, "left over before the next apply")
 
     def left_over(self) -> str:
         done = self.lab.exec(self.host, ["sh"], stdin=_LEFT, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from simulate import MemoryHost
 
 from provisioner.inventory import load_inventory
 from provisioner.inventory.opening import Secrets
@@ -12,20 +13,9 @@ from provisioner.inventory.reading import Reader
 from provisioner.inventory.site import load_site
 from provisioner.inventory.yamlfile import parse_yaml
 from provisioner.planning.planner import Desired, plan_host
-from provisioner.postfix import main_cf, master_cf
 from provisioner.resources.observed import (
-    Facts,
-    FileRequest,
-    FirewallRequest,
-    FirewallState,
     Observed,
-    PackageRequest,
-    PathKind,
-    PathState,
-    UnitRequest,
-    UnitState,
 )
-from provisioner.resources.requirement import Requirement
 from provisioner.roles.desired import desired_states
 from provisioner.roles.loading import RoleLibrary, shipped_folder
 from provisioner.roles.options import validate
@@ -64,35 +54,7 @@ def desired(folder: Path) -> dict[str, Desired]:
 
 
 def stock_host(wanted: Desired) -> Observed:
-    """A host with every package and requirement, Postfix running, and nothing of ours on it."""
-    paths = {path: PathState(path, PathKind.FILE, content=text) for path, text in STOCK.items()}
-    packages, units = {}, {}
-    ports = [each for each in wanted.requests() if isinstance(each, FirewallRequest)]
-    for each in wanted.resources:
-        if isinstance(each, Requirement):  # somebody has provided it
-            paths[each.path] = PathState(each.path, PathKind.OTHER)
-    for request in wanted.requests():
-        if isinstance(request, FileRequest):
-            paths.setdefault(request.path, PathState(request.path))
-        elif isinstance(request, PackageRequest):
-            packages[request.name] = "1"
-        elif isinstance(request, UnitRequest):
-            units[request.name] = UnitState("loaded", "active", "enabled")
-    facts = Facts(
-        postfix_version="3.7.11",
-        default_database_type="hash",
-        map_types=frozenset({"hash", "btree", "cdb", "cidr", "pcre", "regexp", "texthash"}),
-        postfix_running=True,
-    )
-    return Observed(
-        facts,
-        main_cf=main_cf.parse(STOCK[MAIN].decode()),
-        master_cf=master_cf.parse(STOCK[MASTER].decode()),
-        paths=paths,
-        packages=packages,
-        units=units,
-        firewall={each: FirewallState() for each in ports},
-    )
+    return MemoryHost.stock(wanted).observe(wanted.resources)
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda path: path.name)
