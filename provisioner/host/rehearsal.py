@@ -23,7 +23,7 @@ from provisioner.policy.strangers import is_anybody
 
 #: In the order in which perl has to see them.
 PARTS = (
-    *("tools", "copy", "scene", "examine", "files", "backends", "standins"),
+    *("tools", "cover", "copy", "scene", "examine", "files", "backends", "standins"),
     *("converse", "trace", "judge", "main"),
 )
 

@@ -3,6 +3,9 @@
 # own. It has no listener that anybody else can reach and nobody to deliver to. Where there are
 # no namespaces, it has a copy (copy.sh).
 
+# Nothing that is mounted there is seen anywhere else, and nobody survives who is started there.
+NAMESPACES='unshare --mount --propagation private --pid --fork --kill-child'
+
 # rehearse_file PATH TYPE | rehearse_gone PATH TYPE: what the rehearsal sees at that path.
 rehearse_file() {
   locate "$1"
@@ -31,7 +34,7 @@ can_rehearse() {
   for tool in unshare mount; do
     command -v "$tool" >/dev/null || weaker="this host has no $tool"
   done
-  [ -n "$weaker" ] || unshare --mount --pid --fork --kill-child mount -t proc proc /proc 2>/dev/null ||
+  [ -n "$weaker" ] || $NAMESPACES mount -t tmpfs tmpfs /sys 2>/dev/null ||
     weaker="this host allows no namespaces"
   [ -z "$weaker" ] || weaker="rehearsed in a rewritten copy, since $weaker: weaker; chroot, and paths \
 inside of tables, are not proven"
@@ -110,71 +113,9 @@ play() {
     play_copy "$@"
     return 0
   }
-  timeout -k 2 120 unshare --mount --pid --fork --kill-child sh -c '
-proof=/sys scene=$1 config=$2
-exec 3<"$scene"
-shift 2
-cannot() { echo "finding the rehearsal cannot be set up: $1"; echo complete; exit 0; }
-mount --make-rprivate / && mount -t tmpfs -o mode=0755,size=64g tmpfs "$proof" &&
-  mkdir "$proof/proc" && mount --rbind /proc "$proof/proc" && mount -t proc proc /proc ||
-  cannot "mounting is refused"
-cat <&3 >"$proof/scene"
-# (The size is a bound, not a claim: smtpd takes no mail where it sees no room for it.)
-# The live files, as Postfix understands them, before they are covered.
-postconf -x 2>/dev/null >"$proof/live.main" &
-postconf -M 2>/dev/null >"$proof/live.master" &
-number=0
-covered="
-"
-cover() {
-  [ -n "$1" ] || cannot "the root directory cannot be covered"
-  [ -d "$1" ] || return 0
-  parent=$1
-  while [ -n "$parent" ]; do
-    case $covered in
-      *"
-$parent
-"*) return 0 ;;
-    esac
-    parent=${parent%/*}
-  done
-  number=$((number + 1))
-  mkdir "$proof/upper$number" "$proof/work$number"
-  # The upper directory lends its owner and mode to what is seen there.
-  chown --reference="$1" "$proof/upper$number" && chmod --reference="$1" "$proof/upper$number"
-  mount -t overlay -o "lowerdir=$1,upperdir=$proof/upper$number,workdir=$proof/work$number" \
-    overlay "$1" 2>/dev/null || {
-    cp -a -- "$1" "$proof/copy$number" && mount --bind "$proof/copy$number" "$1"
-  } || cannot "$1 cannot be covered"
-  covered="$covered$1
-"
-}
-wait
-# Behind a symbolic link a file stands elsewhere, and no live one may be written: every
-# directory is covered first, the outer ones before those inside them.
-{
-  printf "%s\n" "$config" "$@"
-  for file in "$config"/*.cf; do
-    real=$(readlink -f -- "$file") && printf "%s\n" "${real%/*}"
-  done
-  while IFS= read -r staged && IFS= read -r target; do
-    printf "%s\n" "${target%/*}"
-  done <"$proof/scene"
-} | LC_ALL=C sort -u >"$proof/directories"
-while IFS= read -r directory; do
-  cover "$directory"
-done <"$proof/directories"
-while IFS= read -r staged && IFS= read -r target; do
-  if [ "$staged" != - ]; then
-    cp -a -- "$staged" "$target"
-  elif [ -d "$target" ] && [ ! -L "$target" ]; then
-    rmdir -- "$target" 2>/dev/null || true
-  else
-    rm -f -- "$target"
-  fi || cannot "$target cannot be put in place"
-done <"$proof/scene"
-exec perl - "$config" "$proof"
-' sh "$@" 2>&1 9>&-
+  scene=$1 config=$2
+  shift 2
+  timeout -k 2 120 $NAMESPACES perl - "$config" /sys "" "$scene" "$@" 2>&1 9>&-
   late $?
 }
 

@@ -4,13 +4,10 @@
 
 my $pattern;
 
-# Returns where the configuration is now. `scene` is a file: lines of what is staged (or `-`) and
-# of its target, in turn.
+# Returns where the configuration is now.
 sub copy_files {
     my ($proof, $config, $scene, @directories) = @_;
-    my @lines = split /\n/, slurp($scene);
-    my @changes;
-    while (my ($staged, $target) = splice @lines, 0, 2) { push @changes, [ $staged, $target ] }
+    my @changes = changes($scene);
     my @of_config = grep { -e } map { Cwd::abs_path("$config/$_") // () } qw(main.cf master.cf);
     $root = $proof;
     build(covered(@directories, map { s{/[^/]*$}{}r } @of_config, map { $_->[1] } @changes));
@@ -21,13 +18,11 @@ sub copy_files {
         elsif (-d "$root$target" && !-l "$root$target") { rmdir "$root$target" }
         else { unlink "$root$target" }
     }
-    qx(postconf -c @{[ quoted($config) ]} -x 2>/dev/null >@{[ quoted("$proof/live.main") ]});
-    qx(postconf -c @{[ quoted($config) ]} -M 2>/dev/null >@{[ quoted("$proof/live.master") ]});
+    live_settings($proof, '-c', $config);
     spew("$proof/scene", slurp($scene));
     for ("$root$config/main.cf", "$root$config/master.cf", map { "$proof/$_" } qw(live.main live.master scene)) {
         spew($_, elsewhere(slurp($_)));
     }
-    symlink '/proc', "$proof/proc";
     return "$root$config";
 }
 

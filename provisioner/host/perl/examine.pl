@@ -16,7 +16,7 @@ sub examine {
     unless (grep { $_->{command} eq 'postscreen' } @$services) { $unix{$_} = 1 for qw(dnsblog tlsproxy) }
     my %seen;
     for (@$services) { finding("$_->{name}/$_->{type} stands in master.cf twice") if $seen{"$_->{name}/$_->{type}"}++ }
-    my $held = held_ports("$proof/proc", "$set->{queue_directory}/pid/master.pid");
+    my $held = held_ports("$set->{queue_directory}/pid/master.pid");
     for my $service (@new) {
         examine_arguments($service);
         examine_listener($set, $service, $held, \%unix) if $service->{type} eq 'inet';
@@ -112,9 +112,9 @@ sub port_number {
 
 # Ports that the running master(8) listens on, by the sockets that it holds.
 sub held_ports {
-    my ($proc, $pidfile) = @_;
+    my ($pidfile) = @_;
     my ($pid) = slurp($pidfile) =~ /(\d+)/ or return {};
-    my %socket = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "$proc/$pid/fd/*";
+    my %socket = map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ ? ($1 => 1) : () } glob "/proc/$pid/fd/*";
     my %held;
     for (map { split /\n/, slurp("/proc/net/$_") } qw(tcp tcp6)) {
         my ($local, $state, $inode) = (split)[1, 3, 9];

@@ -39,7 +39,7 @@ sub examine_room {
           grep { $needed{$_} } sort keys %{ $service->{options} || {} };
     }
     @wanted = grep { $_->[2] =~ /^\d+$/ } @wanted or return;
-    my ($free) = qx(df -Pk -- @{[ quoted($set->{queue_directory}) ]} 2>/dev/null) =~ /\s\d+\s+\d+\s+(\d+)\s+\d+%/ or return;
+    my ($free) = output_of(qw(df -Pk --), $set->{queue_directory}) =~ /\s\d+\s+\d+\s+(\d+)\s+\d+%/ or return;
     for (@wanted) {
         my ($label, $name, $value) = @$_;
         finding("$label = $value: the queue has less room than that needs, and no mail would be taken")
@@ -76,7 +76,7 @@ sub examine_certificates {
     }
     for my $file (grep { -r $_ && have('openssl') } sort keys %named) {
         finding("$named{$file}: the certificate in $file has expired")
-          if qx(openssl x509 -noout -checkend 0 -in @{[ quoted($file) ]} 2>/dev/null) =~ /will expire/;
+          if output_of(qw(openssl x509 -noout -checkend 0 -in), $file) =~ /will expire/;
     }
 }
 
@@ -87,7 +87,7 @@ my %plain = map { $_ => '' } qw(regexp pcre cidr texthash ldap mysql pgsql sqlit
 # read.
 sub examine_tables {
     my ($set, $services, $wrote) = @_;
-    my %known = map { $_ => 1 } split ' ', qx(postconf -m 2>/dev/null);
+    my %known = map { $_ => 1 } split ' ', output_of(qw(postconf -m));
     my %named;
     my $look = sub {
         my ($name, $value) = @_;
@@ -121,7 +121,7 @@ sub examine_tables {
         elsif ($compiled{$type} && -z "$path$suffix") { finding("$name: $type:$path: $path$suffix is empty") }
     }
     # All at once: each takes some milliseconds of waiting.
-    my @reading = map { open my $said, '-|', 'exec postmap -q rehearsal ' . quoted($_) . ' 2>&1 >/dev/null' or (); $said // () } @patterns;
+    my @reading = map { reader_of('complaints', qw(postmap -q rehearsal), $_) } @patterns;
     for my $said (@reading) {
         while (<$said>) { finding($1) if /((?:warning|fatal|error): .*)/ && !/overriding earlier|unused param|undefined param/ }
     }
@@ -139,8 +139,6 @@ sub examine_actions {
     }
 }
 
-sub quoted { my ($word) = @_; $word =~ s/'/'\\''/g; "'$word'" }
-
 # A certificate of the client side, which no conversation here presents, must have its key.
 sub examine_keys {
     my ($set, $changed) = @_;
@@ -149,8 +147,7 @@ sub examine_keys {
     for my $name (sort keys %pairs) {
         my ($cert, $key) = map { expand($set, $set->{ $name . $_ } // '', 0) } qw(cert_file key_file);
         next unless -r $cert && -r $key && have('openssl');
-        my @public = (scalar qx(openssl x509 -noout -pubkey -in @{[ quoted($cert) ]} 2>/dev/null),
-            scalar qx(openssl pkey -pubout -in @{[ quoted($key) ]} 2>/dev/null));
+        my @public = (output_of(qw(openssl x509 -noout -pubkey -in), $cert), output_of(qw(openssl pkey -pubout -in), $key));
         finding("${name}cert_file and ${name}key_file do not belong together") if $public[0] ne $public[1];
     }
 }

@@ -1,6 +1,6 @@
 # Runs inside the rehearsal's namespaces. Its report on standard output, a line each: `finding`
 # is wrong with the configuration, `note` is worth knowing, `verdict` is what came of a test.
-# With a third argument, why it is less than a rehearsal in namespaces, it is one in a copy.
+# The third argument is empty, or says why there are no namespaces: then it is held in a copy.
 my ($config, $proof, $weaker, $scene, @directories) = @ARGV;
 $| = 1;
 
@@ -65,9 +65,11 @@ sub standing_tests {
 }
 
 sub main {
-    if (defined $weaker) {
+    if (length $weaker) {
         note($weaker);
         $config = copy_files($proof, $config, $scene, @directories);
+    } else {
+        cover_files($proof, $config, $scene, @directories);
     }
     aged("$config/main.cf", "$config/master.cf");
     my ($set, $services) = read_settings($proof) or return 0;
@@ -153,8 +155,10 @@ sub start_agents {
 # (master(8) runs nothing of the kind here): it reads its settings and ends.
 sub start_alone {
     my ($daemons, $services, $log) = @_;
-    my (%running, @peers);
+    my (%running, %seen, @peers);
     for my $service (@$services) {
+        # Services of one program with the same settings, as bounce, defer and trace, are one.
+        next if $seen{"$service->{command} $service->{rest}"}++;
         next unless $service->{command} =~ /^(?:o?qmgr|pickup|postscreen|tlsproxy|dnsblog|bounce|flush|verify|scache|showq)$/;
         # A peer that says nothing: programs wait for it with epoll(7), and write to it.
         my ($ours, $theirs) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC) or next;

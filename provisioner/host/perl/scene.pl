@@ -8,13 +8,14 @@ my %also_elsewhere;
 sub read_settings {
     my ($proof) = @_;
     my %set;
-    for my $line (split /\n/, qx(postconf -x 2>"$proof/postconf.err")) {
+    wait_for(map { start_program("$proof/planned$_", "$proof/errors$_", 'postconf', $_) } qw(-x -M));
+    for my $line (split /\n/, slurp("$proof/planned-x")) {
         my ($name, $value) = $line =~ /^(\S+) =\s?(.*)$/ or next;
         $set{$name} = elsewhere($value);
         $also_elsewhere{$name} = $set{$name} if $set{$name} ne $value;
     }
-    my @services = map { service($_) } split /\n/, qx(postconf -M 2>>"$proof/postconf.err");
-    my $errors = slurp("$proof/postconf.err");
+    my @services = map { service($_) } split /\n/, slurp("$proof/planned-M");
+    my $errors = slurp("$proof/errors-x") . slurp("$proof/errors-M");
     for (grep { /fatal:|error:|unused parameter|undefined parameter|overriding earlier/ } split /\n/, $errors) {
         s/^\S*postconf: //;
         finding($_);
@@ -70,6 +71,7 @@ sub private_directories {
     my @folders = qw(active bounce corrupt defer deferred flush hold incoming private saved trace);
     my ($own_queue, $own_data) = ("$proof$queue", "$proof$data");
     make_path($own_queue);
+    my @mounts;
     for my $name (@folders, keys %mode) {
         my ($bits, $to) = @{ $mode{$name} || [0700, 0] };
         mkdir "$own_queue/$name";
@@ -82,7 +84,7 @@ sub private_directories {
         next if -e "$own_queue/$name" || ($name =~ m{/} && ($ours{$last} || !-S $path));
         if (length $root) { symlink $path, "$own_queue/$name"; next }
         if (-d $path) { mkdir "$own_queue/$name" } else { spew("$own_queue/$name", '') }
-        system('mount', '--rbind', $path, "$own_queue/$name");
+        push @mounts, [ $path, "$own_queue/$name", 'none', 'rbind' ];
     }
     make_path($own_data);
     chown $uid, $gid, $own_data;
@@ -90,9 +92,13 @@ sub private_directories {
     for ($queue, $data) {
         unless (-d) { finding("there is no directory $_"); return 0 }
         next if length $root;
-        system('mount', '--rbind', "$proof$_", $_) == 0 or die "cannot mount over $_\n";
+        push @mounts, [ "$proof$_", $_, 'none', 'rbind' ];
     }
-    return 1 unless length $root;
+    mount_all("$proof/binds", @mounts);
+    unless (length $root) {
+        for ($queue, $data) { die "cannot mount over $_\n" if (stat)[0] != (stat "$proof$_")[0] }
+        return 1;
+    }
     # Postfix gets in, and no other user of this host.
     chown 0, $gid, $root;
     chmod 0710, $root;

@@ -58,6 +58,31 @@ sub slurp { my ($file) = @_; open my $in, '<', $file or return ''; local $/; my 
 
 sub spew { my ($file, $text) = @_; open my $out, '>', $file or die "$file: $!\n"; print $out $text; close $out }
 
+# Starts a program; what it says goes to these files. Returns its process id.
+sub start_program {
+    my ($output, $complaints, @command) = @_;
+    defined(my $pid = fork) or die "fork: $!\n";
+    return $pid if $pid;
+    open STDOUT, '>', $output;
+    open STDERR, '>', $complaints;
+    exec { $command[0] } @command or _exit(127);
+}
+
+sub wait_for { waitpid $_, 0 for @_ }
+
+# A handle to what a program says on standard output, or on standard error if `$said` is that.
+sub reader_of {
+    my ($said, @command) = @_;
+    my $pid = open my $reader, '-|';
+    defined $pid or die "fork: $!\n";
+    return $reader if $pid;
+    open STDERR, $said eq 'output' ? '>' : '>&', $said eq 'output' ? '/dev/null' : \*STDOUT;
+    open STDOUT, '>', '/dev/null' if $said ne 'output';
+    exec { $command[0] } @command or _exit(127);
+}
+
+sub output_of { my $reader = reader_of('output', @_); local $/; my $all = <$reader>; $all // '' }
+
 # Postfix programs wait for a configuration that is seconds young.
 sub aged { utime time - 10, time - 10, @_ }
 
