@@ -170,6 +170,36 @@ sub starttls_reply {
     return $session->{replies}[0];
 }
 
+# The session of the last standing conversation. A handshake costs more than a conversation, so
+# the next one with the same listener goes on in it, as another client; policy tests do not.
+my $kept;
+
+# After how many refusals another session is begun: clients that err often are made to wait.
+use constant REFUSALS => 6;
+
+sub session_for {
+    my ($test, $listener, $tls) = @_;
+    my $session = $kept;
+    undef $kept;
+    my $kind = "$listener->{label} $tls";
+    if ($session && $test->{who} && $session->{kind} eq $kind) {
+        @$session{qw(replies offers again)} = ([], [], 1);
+        return $session;
+    }
+    hang_up($session) if $session;
+    return { %{ connect_to($listener, $tls) }, kind => $kind, refusals => 0 };
+}
+
+# Keeps a session, or ends it. Returns whether this conversation suffered from those before.
+sub keep {
+    my ($session, $test, $fault) = @_;
+    my $cut = ($fault && $fault ne "stop\n") || grep { $_->{code} eq '421' } @{ $session->{replies} };
+    $session->{refusals} += grep { $_->{code} =~ /^[45]/ } @{ $session->{replies} };
+    if ($test->{who} && !$cut && $session->{refusals} < REFUSALS) { $kept = $session }
+    else { hang_up($session) }
+    return $cut && $session->{again};
+}
+
 # Holds one conversation. Returns its session; `fault` in it says what went wrong.
 sub converse {
     my ($test, $listener) = @_;
@@ -177,11 +207,11 @@ sub converse {
     my $tls = $listener->{wrapped} ? 'wrapped' : $test->{client}{tls} ? 'starttls' : 'none';
     eval {
         die "this host has no openssl to speak TLS with\n" if $tls ne 'none' && !have('openssl');
-        $session = connect_to($listener, $tls);
+        $session = session_for($test, $listener, $tls);
         dialogue($session, $test, $tls);
     };
     my $fault = $@;
-    hang_up($session) if $session->{to};
+    return converse($test, $listener) if $session->{to} && keep($session, $test, $fault);
     if ($tls eq 'starttls' && $fault && $fault ne "stop\n" && !@{ $session->{replies} }) {
         my $reply = eval { starttls_reply($listener) };
         $fault = $@ if $@;
@@ -195,7 +225,8 @@ sub dialogue {
     my ($session, $test, $tls) = @_;
     my $refused = sub { my ($code, $stage) = @_; die "stop\n" if $code !~ /^[23]/ || $test->{until} eq $stage };
     # After STARTTLS it is the client's turn, else the server greets first.
-    $refused->(say_line($session, 'connect', undef), '') unless $tls eq 'starttls';
+    if ($session->{again}) { say_line($session, '', 'RSET') }
+    elsif ($tls ne 'starttls') { $refused->(say_line($session, 'connect', undef), '') }
     $session->{replies} = [];
     xclient($session, $test->{client});
     if (@{ $session->{lines} } && $session->{lines}[-1] =~ /^220/) {
@@ -236,7 +267,7 @@ sub hold {
     my $workers = @tests < 6 ? @tests : 6;
     # A process of smtpd(8) takes longer to start than a conversation does: each worker stays with
     # a listener, and finds one that runs.
-    my $of = sub { $_[0]{listener} ? $_[0]{listener}{label} : '' };
+    my $of = sub { join ' ', $_[0]{listener} ? $_[0]{listener}{label} : '', $_[0]{client}{tls} ? 'tls' : '' };
     my @in_turn = sort { $of->($a) cmp $of->($b) || $a->{number} <=> $b->{number} } @tests;
     my (%reading, %by_number);
     $by_number{ $_->{number} } = $_ for @tests;
@@ -246,6 +277,7 @@ sub hold {
         if (!$pid) {
             my ($first, $next) = map { int($_ * @tests / $workers) } $worker, $worker + 1;
             syswrite $write, held($_) for @in_turn[$first .. $next - 1];
+            hang_up($kept) if $kept;
             _exit(0);
         }
         close $write;

@@ -42,7 +42,7 @@ sub standing_tests {
         my %common = (listener => $listener, helo => 'rehearsal.example.org', until => 'message',
             commands => [], anyway => 1,
             message => "From: <rehearsal\@example.org>\nSubject: rehearsal\n\nNobody delivers this.");
-        my %stranger = (address => '192.0.2.25', name => 'rehearsal.example.org', login => '',
+        my %stranger = (address => STRANGER, name => 'rehearsal.example.org', login => '',
             reverse => 'rehearsal.example.org', tls => $demanded);
         push @standing, { %common, who => 'a stranger', client => {%stranger}, sender => 'rehearsal@example.org',
             recipients => [ ABROAD, $postmaster, 'postmaster' ] },
@@ -51,7 +51,7 @@ sub standing_tests {
         # Half of the world may relay as well: asked of other ranges, too.
         push @standing, map { { %common, who => "a stranger at $_", until => 'rcpt', recipients => [ABROAD],
             sender => 'rehearsal@example.org', client => { %stranger, address => $_ } } }
-          $protocols =~ /ipv4|all/i ? '45.0.2.25' : (), $protocols =~ /ipv6|all/i ? '2001:db8::25' : ();
+          $protocols =~ /ipv4|all/i ? HALFWAY : (), $protocols =~ /ipv6|all/i ? BEYOND : ();
         push @standing, { %common, who => 'a stranger without TLS', until => 'rcpt', sender => 'rehearsal@example.org',
             recipients => [$postmaster], client => { %stranger, tls => '' } } if $demanded && !$listener->{wrapped};
         push @standing, { %common, who => 'ETRN', client => {%stranger}, until => 'rcpt', recipients => [],

@@ -183,11 +183,13 @@ sub copy_settings {
         "import_environment = $set->{import_environment} MAIL_CONFIG=$ENV{MAIL_CONFIG}");
 }
 
-# XCLIENT is root's own here; limits count the clients that are played, which are few.
+# XCLIENT is root's own here, whoever root says to be in the standing conversations; limits count
+# the clients that are played, which are few.
 sub listener_options {
     my ($set, $service, $standins) = @_;
     my $milters = $standins->milters(effective($set, $service, 'smtpd_milters'));
-    return ' -o smtpd_authorized_xclient_hosts=127.0.0.1,[::1] -o smtpd_upstream_proxy_protocol='
+    my $played = join ',', '127.0.0.1', '[::1]', STRANGER, HALFWAY, '[' . BEYOND . ']';
+    return " -o smtpd_authorized_xclient_hosts=$played" . ' -o smtpd_upstream_proxy_protocol='
       . ' -o smtpd_proxy_filter= -o content_filter= -o smtpd_milter_maps='
       . ' -o smtpd_client_event_limit_exceptions=static:all'
       . " -o { smtpd_milters = $milters }";

@@ -14,6 +14,10 @@ use constant LONGEST => 1000;
 # To whom nobody may relay.
 use constant ABROAD => 'rehearsal@relay-test.example.net';
 
+# Where strangers come from: a range for documentation (RFC 5737), and the two halves of the world
+# that relay settings of too few bits let in.
+use constant { STRANGER => '192.0.2.25', HALFWAY => '45.0.2.25', BEYOND => '2001:db8::25' };
+
 my %found;
 
 # What the paths of a rewritten copy begin with; empty in namespaces, where paths are the live ones.
