@@ -31,7 +31,7 @@ sub examine_zones {
     my %asking;
     for my $zone (sort keys %zones) {
         defined(my $pid = fork) or next;
-        if (!$pid) { _exit(gethostbyname("1.0.0.127.$zone") ? 3 : 0) }
+        if (!$pid) { exit(gethostbyname("1.0.0.127.$zone") ? 3 : 0) }
         $asking{$pid} = $zone;
     }
     for (1 .. 60) {
@@ -101,7 +101,7 @@ sub unreachable {
         my $path = $1;
         return '' if $path =~ m{^(?:private|public)/(.+)} && $unix->{$1};
         my $real = $path =~ m{^/} ? "$chroot$path" : "$queue/$path";
-        return '' if IO::Socket::UNIX->new(Peer => $real);
+        return '' if connected($real);
         return $path =~ m{^/} && $chroot ne '' && -S $path ? "$path is out of its reach: the service runs in $chroot" : "$real: $!";
     }
     my ($address, $port) = $endpoint =~ /^(?:inet6?:)?(?:(.*?)[:\@])?([^:\@]+)$/ or return '';

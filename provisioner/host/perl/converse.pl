@@ -28,8 +28,7 @@ sub connect_to {
     my ($listener, $tls) = @_;
     my %session = (replies => [], offers => [], rest => '');
     if ($tls eq 'none') {
-        my $smtp = IO::Socket::UNIX->new(Peer => $listener->{socket}) or die "cannot connect: $!\n";
-        @session{qw(from to)} = ($smtp, $smtp);
+        $session{socket} = connected($listener->{socket}) // die "cannot connect: $!\n";
     } else {
         socketpair my $here, my $there, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!\n";
         $session{errors} = "$listener->{socket}.$$.tls";
@@ -42,20 +41,17 @@ sub connect_to {
             # all the rest.
             @ENV{qw(SSL_CERT_FILE SSL_CERT_DIR)} = ('/dev/null') x 2;
             exec(qw(openssl s_client -quiet -unix), $listener->{socket}, $tls eq 'starttls' ? qw(-starttls smtp) : ())
-              or _exit(127);
+              or exit 127;
         }
         close $there;
-        @session{qw(from to)} = ($here, $here);
+        $session{socket} = unbuffered($here);
     }
-    $session{to}->autoflush(1);
-    $session{select} = IO::Select->new($session{from});
     return \%session;
 }
 
 sub hang_up {
     my ($session) = @_;
-    close $session->{to};
-    close $session->{from};
+    close $session->{socket};
     return unless $session->{pid};
     kill 'KILL', $session->{pid};
     waitpid $session->{pid}, 0;
@@ -67,7 +63,7 @@ sub say_line {
     my ($session, $stage, $line, $called) = @_;
     my $what = $called // $line // 'the connection';
     local $SIG{PIPE} = 'IGNORE';
-    print { $session->{to} } "$line\r\n" if defined $line;
+    print { $session->{socket} } "$line\r\n" if defined $line;
     my (@lines, $last);
     do {
         $last = next_line($session, $what);
@@ -86,8 +82,8 @@ sub next_line {
     my $waited = 0;
     my $end;
     while (($end = index $session->{rest}, "\n") < 0) {
-        if ($session->{select}->can_read(0.25)) {
-            next if sysread $session->{from}, $session->{rest}, 8192, length $session->{rest};
+        if (can_read(0.25, $session->{socket})) {
+            next if sysread $session->{socket}, $session->{rest}, 8192, length $session->{rest};
             die tls_failure($session) || "the connection ends after $what\n";
         }
         die "$what is not answered: the service does not start\n" if throttled();
@@ -211,7 +207,7 @@ sub converse {
         dialogue($session, $test, $tls);
     };
     my $fault = $@;
-    return converse($test, $listener) if $session->{to} && keep($session, $test, $fault);
+    return converse($test, $listener) if $session->{socket} && keep($session, $test, $fault);
     if ($tls eq 'starttls' && $fault && $fault ne "stop\n" && !@{ $session->{replies} }) {
         my $reply = eval { starttls_reply($listener) };
         $fault = $@ if $@;
@@ -269,7 +265,7 @@ sub hold {
     # a listener, and finds one that runs.
     my $of = sub { join ' ', $_[0]{listener} ? $_[0]{listener}{label} : '', $_[0]{client}{tls} ? 'tls' : '' };
     my @in_turn = sort { $of->($a) cmp $of->($b) || $a->{number} <=> $b->{number} } @tests;
-    my (%reading, %by_number);
+    my (@reading, %text, %by_number);
     $by_number{ $_->{number} } = $_ for @tests;
     for my $worker (0 .. $workers - 1) {
         pipe my $read, my $write or die "pipe: $!\n";
@@ -278,19 +274,18 @@ sub hold {
             my ($first, $next) = map { int($_ * @tests / $workers) } $worker, $worker + 1;
             syswrite $write, held($_) for @in_turn[$first .. $next - 1];
             hang_up($kept) if $kept;
-            _exit(0);
+            exit 0;
         }
         close $write;
-        $reading{$read} = '';
-        $reading{all} //= IO::Select->new;
-        $reading{all}->add($read);
+        push @reading, $read;
+        $text{$read} = '';
     }
-    while ($reading{all} && $reading{all}->count) {
-        print "\n" or _exit(1);
-        for my $read ($reading{all}->can_read(0.2)) {
-            next if sysread $read, $reading{$read}, 65536, length $reading{$read};
-            $reading{all}->remove($read);
-            for (map { unpack_line($_) } split /\n/, delete $reading{$read}) {
+    while (@reading) {
+        print "\n" or exit 1;
+        for my $read (can_read(0.2, @reading)) {
+            next if sysread $read, $text{$read}, 65536, length $text{$read};
+            @reading = grep { $_ != $read } @reading;
+            for (map { unpack_line($_) } split /\n/, $text{$read}) {
                 my $test = $by_number{ $_->{number}[0] };
                 my $count = @{ $_->{stage} || [] };
                 my $said = $_;

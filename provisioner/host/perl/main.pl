@@ -91,7 +91,7 @@ sub main {
     $standins->start($queue, "$proof/asked", { map { ($_->{number} => $_) } @all });
     start_master($set->{daemon_directory}, $queue, $log, @listeners) or return read_log($log, "$proof/syslog");
     defined(my $alone = fork) or die "fork: $!\n";
-    if (!$alone) { eval { start_alone($set->{daemon_directory}, $services, $log) }; _exit(0) }
+    if (!$alone) { eval { start_alone($set->{daemon_directory}, $services, $log) }; exit 0 }
     hold($log, @all);
     waitpid $alone, 0;
     start_agents($set, $services, $queue);
@@ -118,7 +118,7 @@ sub start_master {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', '/dev/null';
         open STDERR, '>', "$proof/master.err";
-        exec "$daemons/master", '-c', $config or _exit(127);
+        exec "$daemons/master", '-c', $config or exit 127;
     }
     my $last = @listeners ? $listeners[-1]{socket} : "$queue/public/cleanup";
     # Not before postlogd(8) writes: it warns of settings that are there twice to its own socket,
@@ -143,11 +143,10 @@ sub start_agents {
         next unless $service->{type} eq 'unix' && $service->{command} =~ /^(?:smtp|lmtp|local|virtual|error)$/;
         next if $seen{$is}++ || ($service->{command} eq 'virtual' && $set->{virtual_mailbox_base} eq '');
         my $socket = "$queue/" . ($service->{private} eq 'n' ? 'public' : 'private') . "/$service->{name}";
-        push @asked, IO::Socket::UNIX->new(Peer => $socket) // next;
+        push @asked, connected($socket) // next;
     }
-    for (@asked) {
-        my $agent = IO::Select->new($_);
-        for (1 .. 40) { last if $agent->can_read(0.25) || throttled() }
+    for my $agent (@asked) {
+        for (1 .. 40) { last if can_read(0.25, $agent) || throttled() }
     }
 }
 
@@ -161,8 +160,8 @@ sub start_alone {
         next if $seen{"$service->{command} $service->{rest}"}++;
         next unless $service->{command} =~ /^(?:o?qmgr|pickup|postscreen|tlsproxy|dnsblog|bounce|flush|verify|scache|showq)$/;
         # A peer that says nothing: programs wait for it with epoll(7), and write to it.
-        my ($ours, $theirs) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC) or next;
-        $ours->shutdown(1);
+        socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or next;
+        shutdown $ours, 1;
         push @peers, $ours;
         defined(my $pid = fork) or next;
         if (!$pid) {
@@ -171,7 +170,7 @@ sub start_alone {
             open STDOUT, '>', '/dev/null';
             open STDERR, '>', '/dev/null';
             my @options = map { ('-o', "$_=$service->{options}{$_}") } sort keys %{ $service->{options} };
-            exec "$daemons/$service->{command}", '-S', '-n', $service->{name}, '-t', 'unix', @options or _exit(127);
+            exec "$daemons/$service->{command}", '-S', '-n', $service->{name}, '-t', 'unix', @options or exit 127;
         }
         $running{$pid} = 1;
     }

@@ -110,17 +110,16 @@ sub private_directories {
 # while: after a few lines that nobody read, a writer waits for ever.
 sub private_syslog {
     my ($proof) = @_;
-    my $syslog = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "$proof/log") or die "log: $!\n";
-    chmod 0666, "$proof/log";
+    my $syslog = bound("$proof/log", SOCK_DGRAM);
     my $dev_log = readlink '/dev/log';
     $dev_log = defined $dev_log ? $dev_log =~ m{^/} ? $dev_log : "/dev/$dev_log" : '/dev/log';
     system('mount', '--bind', "$proof/log", $dev_log) if -S $dev_log;
     defined(my $pid = fork) or die "fork: $!\n";
     return if $pid;
-    open my $said, '>>', "$proof/syslog" or _exit(1);
-    $said->autoflush(1);
-    while (defined $syslog->recv(my $message, 8192)) { print $said "$message\n" }
-    _exit(0);
+    open my $said, '>>', "$proof/syslog" or exit 1;
+    unbuffered($said);
+    while (defined recv $syslog, my $message, 8192, 0) { print $said "$message\n" }
+    exit 0;
 }
 
 # Who tells others to deliver, runs commands, or only makes sense on the real ports has no part.

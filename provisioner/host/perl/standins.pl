@@ -48,7 +48,7 @@ sub settings {
     $path =~ s/^unix://;
     $path = "$set->{queue_directory}/$path" unless $path =~ m{^/};
     # One that was stopped may have left its socket behind.
-    return '' if IO::Socket::UNIX->new(Peer => $path);
+    return '' if main::connected($path);
     $self->stand_for('dovecot', $path) =~ /^unix:(.*)/;
     return "smtpd_sasl_path = $1\n";
 }
@@ -57,38 +57,35 @@ sub settings {
 sub start {
     my ($self, $queue, $record, $answers) = @_;
     return unless %{ $self->{sockets} };
-    my $all = IO::Select->new;
-    my %kind;
+    my (@all, %kind);
     for my $socket (sort keys %{ $self->{sockets} }) {
-        my $listening = IO::Socket::UNIX->new(Local => "$queue/$socket", Listen => 64) or die "$socket: $!\n";
-        chmod 0666, "$queue/$socket";
-        $all->add($listening);
+        my $listening = main::bound("$queue/$socket", main::SOCK_STREAM);
+        push @all, $listening;
         $kind{$listening} = $self->{sockets}{$socket};
     }
     defined(my $pid = fork) or die "fork: $!\n";
     return if $pid;
-    open my $notes, '>>', $record or POSIX::_exit(1);
-    $notes->autoflush(1);
+    open my $notes, '>>', $record or exit 1;
+    main::unbuffered($notes);
     my %peer;
-    while (my @ready = $all->can_read) {
+    while (my @ready = main::can_read(undef, @all)) {
         for my $handle (@ready) {
             if (my $service = $kind{$handle}) {
-                my $new = $handle->accept or next;
-                $new->autoflush(1);
-                $all->add($new);
+                accept my $new, $handle or next;
+                push @all, main::unbuffered($new);
                 $peer{$new} = { %$service, rest => '', port => 0 };
                 print $new "VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nDONE\n"
                   if $service->{kind} eq 'dovecot';
             } elsif (sysread $handle, $peer{$handle}{rest}, 65536, length $peer{$handle}{rest}) {
                 answer($peer{$handle}, $handle, $notes, $answers);
             } else {
-                $all->remove($handle);
+                @all = grep { $_ != $handle } @all;
                 delete $peer{$handle};
                 close $handle;
             }
         }
     }
-    POSIX::_exit(0);
+    exit 0;
 }
 
 sub answer {

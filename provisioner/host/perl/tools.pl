@@ -1,12 +1,12 @@
-# What the parts of the rehearsal share. Core modules only, those of a minimal perl.
+# What the parts of the rehearsal share. Core modules only, those of a minimal perl, and few of
+# them: to load IO::Socket, IO::Select and POSIX takes longer than to do without them.
 use strict;
 use warnings;
 use Cwd ();
-use IO::Handle;
-use IO::Select;
-use IO::Socket::UNIX;
-use POSIX qw(WNOHANG _exit);
-use Socket qw(SOCK_DGRAM SOCK_STREAM AF_UNIX PF_UNSPEC);
+use Socket qw(SOCK_DGRAM SOCK_STREAM AF_UNIX PF_UNSPEC SOMAXCONN pack_sockaddr_un);
+
+# waitpid(2), on Linux.
+use constant WNOHANG => 1;
 
 # The most that is told of one reply, in bytes.
 use constant LONGEST => 1000;
@@ -69,7 +69,7 @@ sub start_program {
     return $pid if $pid;
     open STDOUT, '>', $output;
     open STDERR, '>', $complaints;
-    exec { $command[0] } @command or _exit(127);
+    exec { $command[0] } @command or exit 127;
 }
 
 sub wait_for { waitpid $_, 0 for @_ }
@@ -82,12 +82,41 @@ sub reader_of {
     return $reader if $pid;
     open STDERR, $said eq 'output' ? '>' : '>&', $said eq 'output' ? '/dev/null' : \*STDOUT;
     open STDOUT, '>', '/dev/null' if $said ne 'output';
-    exec { $command[0] } @command or _exit(127);
+    exec { $command[0] } @command or exit 127;
 }
 
 sub output_of { my $reader = reader_of('output', @_); local $/; my $all = <$reader>; $all // '' }
 
 # Postfix programs wait for a configuration that is seconds young.
 sub aged { utime time - 10, time - 10, @_ }
+
+# A connection to a socket of the file system; undef if nobody is there ($! says why).
+sub connected {
+    my ($path) = @_;
+    socket my $socket, AF_UNIX, SOCK_STREAM, 0 or return;
+    connect $socket, pack_sockaddr_un($path) or return;
+    return unbuffered($socket);
+}
+
+# A socket that others find at that path: SOCK_STREAM listens, SOCK_DGRAM is read from.
+sub bound {
+    my ($path, $type) = @_;
+    socket my $socket, AF_UNIX, $type, 0 or die "$path: $!\n";
+    bind $socket, pack_sockaddr_un($path) or die "$path: $!\n";
+    chmod 0666, $path;
+    listen $socket, SOMAXCONN if $type == SOCK_STREAM;
+    return $socket;
+}
+
+sub unbuffered { my $before = select $_[0]; $| = 1; select $before; $_[0] }
+
+# Which of these handles can be read from, within so many seconds (undef: as long as it takes).
+sub can_read {
+    my ($seconds, @handles) = @_;
+    my $wanted = '';
+    vec($wanted, fileno $_, 1) = 1 for @handles;
+    return if select($wanted, undef, undef, $seconds) <= 0;
+    return grep { vec $wanted, fileno $_, 1 } @handles;
+}
 
 sub pause { select undef, undef, undef, $_[0] }
