@@ -98,7 +98,6 @@ replaceable() {
 }
 
 stage_begin() {
-  fresh=
   locate "$1"
   [ -d "${target%/*}" ] || stop failed "$1: its directory does not exist"
   [ ! -e "$staged" ] && [ ! -L "$staged" ] ||
@@ -110,8 +109,10 @@ stage_begin() {
     said=$(cp -a --attributes-only -- "$target" "$staged" 2>&1) ||
       said=$(cp -p -- "$target" "$staged" 2>&1 && printf '' 2>&1 >"$staged") || cannot_stage
   else
+    # What is new is readable by all, unless `stage_attributes` says otherwise.
+    umask 022
     true 2>/dev/null >"$staged" || said=$(touch -- "$staged" 2>&1) || cannot_stage
-    fresh=1
+    umask 077
   fi
 }
 
@@ -168,19 +169,10 @@ as_called() {
   printf '%s' "$1" | sed "s|\.\([^/]*\)\.provisioner-$RUN|\1|g"
 }
 
-# stage_attributes OWNER GROUP MODE NEWMODE: `-` keeps; NEWMODE is for a file that is new.
-# They come before the content: what becomes secret is at no time readable as it was before.
+# stage_attributes OWNER GROUP MODE: `-` keeps. They come before the content: what becomes secret
+# is at no time readable as it was before.
 stage_attributes() {
-  mode=$3
-  [ "$mode" = - ] && [ -n "$fresh" ] && mode=$4
-  attributes "$staged" "$1" "$2" "$mode"
-  fresh=
-}
-
-# attributes_of_staged OWNER GROUP MODE: those of a copy that has some.
-attributes_of_staged() {
   attributes "$staged" "$@"
-  fresh=
 }
 
 # Owner before mode: a change of owner clears set-id bits.

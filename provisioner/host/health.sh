@@ -29,7 +29,6 @@ reach() {
 # converse ADDRESS PORT SECONDS [LINE]: greeting, EHLO and a recipient, within that time; the line
 # is said first. Configuration errors are answered 451 4.3, a dead milter 451 4.7.1.
 converse() {
-  command -v bash >/dev/null || return 0
   timeout "$3" bash -c '
 exec 3<>"/dev/tcp/$0/$1" || exit 1
 reply() {
@@ -54,7 +53,7 @@ printf "QUIT\r\n" >&3; reply || true' "$1" "$2" "${4:-}" 2>/dev/null 9>&-
 # client's turn, with TLS from the first byte the server greets first. Nobody is verified, so the
 # CAs that this host trusts are not read: that would take longer than all the rest.
 handshake() {
-  command -v openssl >/dev/null && command -v bash >/dev/null || return 0
+  command -v openssl >/dev/null || return 0
   at=$1:$2 seconds=$3
   case $1 in *:*) at=[$1]:$2 ;; esac
   shift 3
@@ -73,7 +72,8 @@ exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
 # check_listener NAME PORT KIND SECONDS: KIND is plain, starttls, tls, proxied (the PROXY protocol
-# first) or open (listens, no more); a conversation may take so long, and the handshake again.
+# first) or open (listens, no more); a conversation may take so long, and the handshake again. Most
+# listen on every address: where nobody does on the loopback, the kernel tells.
 check_listener() {
   port=$2
   case $port in
@@ -81,15 +81,31 @@ check_listener() {
       port=$(getent services "$port/tcp" | sed 's/.* \([0-9]*\)\/tcp.*/\1/;q')
       [ -n "$port" ] || return 1 ;;
   esac
+  address=127.0.0.1
+  can_talk "$3" && talk "$3" "$4" && return 0
   reach "$port" || return 1
-  case $3 in
-    plain) converse "$address" "$port" "$4" ;;
-    starttls) converse "$address" "$port" "$4" && handshake "$address" "$port" "$4" -starttls smtp ;;
-    tls) handshake "$address" "$port" "$4" ;;
+  ! can_talk "$3" || { [ "$address" != 127.0.0.1 ] && talk "$3" "$4"; }
+}
+
+# can_talk KIND: or all that can be seen is that somebody listens.
+can_talk() {
+  case $1 in
+    open) false ;;
+    tls) command -v bash >/dev/null && command -v openssl >/dev/null ;;
+    *) command -v bash >/dev/null ;;
+  esac
+}
+
+# talk KIND SECONDS: with the listener at $address and $port.
+talk() {
+  case $1 in
+    plain) converse "$address" "$port" "$2" ;;
+    starttls) converse "$address" "$port" "$2" && handshake "$address" "$port" "$2" -starttls smtp ;;
+    tls) handshake "$address" "$port" "$2" ;;
     proxied)
       case $address in
-        *:*) converse "$address" "$port" "$4" "PROXY TCP6 ::1 ::1 $port $port" ;;
-        *) converse "$address" "$port" "$4" "PROXY TCP4 127.0.0.1 127.0.0.1 $port $port" ;;
+        *:*) converse "$address" "$port" "$2" "PROXY TCP6 ::1 ::1 $port $port" ;;
+        *) converse "$address" "$port" "$2" "PROXY TCP4 127.0.0.1 127.0.0.1 $port $port" ;;
       esac ;;
   esac
 }

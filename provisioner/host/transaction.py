@@ -247,7 +247,7 @@ def _stage(program: Program, step: Step) -> None:
             if keep:
                 program.call("keep", path)
             program.call("stage_begin", path)
-            program.call("stage_attributes", *_attributes(attributes), "0644")
+            program.call("stage_attributes", *_attributes(attributes))
             if content is not None:
                 program.send("stage_take", content)
             else:
@@ -255,7 +255,7 @@ def _stage(program: Program, step: Step) -> None:
         case Restore(path, digest, attributes):
             program.call("stage_begin", path)
             program.call("stage_kept_copy", digest)
-            program.call("attributes_of_staged", *_attributes(attributes))
+            program.call("stage_attributes", *_attributes(attributes))
         case Keep(path):
             program.call("keep", path)
         case Remove(path, keep, _):

@@ -24,7 +24,7 @@ PHASES = (
     ("lock and recovery", "start begin open_transaction"),
     ("preconditions", "expect"),
     ("stage", "make_directory stage_begin stage_attributes stage_take stage_keep stage_rest "
-     "stage_kept_copy attributes_of_staged stage_end receive sync_staged touches"),
+     "stage_kept_copy stage_end receive sync_staged touches"),
     ("compile", "stage_compile"),
     ("rehearse", "rehearse_file rehearse_gone rehearse_backends rehearse validate"),
     ("health before", "health_before"),
