@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from goals import FORKS
 from tools import BENCH, WORKS, Tool, Toolbox, environment, shown
 
 from provisioner.cli import workspace
@@ -217,14 +219,15 @@ class Rounds:
 
         with space.logins() as logins:
             owner = workspace.new_owner("apply")
+            run = partial(pool.run, forks=FORKS, listener=listen)
             work = jobs.planning(space.desired, apply_as=owner.line if apply else None)
-            outcomes = pool.run("plan", space.targets, logins, work, forks=32, listener=listen)
+            outcomes = run("plan", space.targets, logins, work)
             if apply:
                 for each in heard.values():
                     each.clear()
                 plans = {each.host: each.plan for each in outcomes if each.plan}
                 work = jobs.applying(space.desired, plans, owner)
-                outcomes = pool.run("apply", space.targets, logins, work, forks=32, listener=listen)
+                outcomes = run("apply", space.targets, logins, work)
         failed = [each for each in outcomes if each.error]
         if apply and failed:
             raise BrokenError(f"{failed[0].host}: {failed[0].error}")

@@ -99,7 +99,7 @@ def main() -> None:
     # To look for plugins, pydantic reads the metadata of every installed distribution.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     code = run(sys.argv[1:])
-    gc.freeze()
+    gc.freeze()  # the end looks for garbage once more, in all that is there
     sys.exit(code)
 
 

@@ -547,6 +547,37 @@ def test_a_new_listener_inherits_a_fault_that_all_have(box: Sandbox) -> None:
         box.write("/etc/postfix/main.cf", live)
 
 
+def test_strangers_do_not_suffer_from_each_other(box: Sandbox) -> None:
+    """They share a session, where one is cut off whose errors are too many."""
+    strict = Parameter(ORIGIN, "smtpd_hard_error_limit", "3")
+    assert rehearsed(box, strict).findings == ()
+    half = Parameter(
+        ORIGIN,
+        "smtpd_relay_restrictions",
+        "check_client_access inline:{45.0.2.25=OK}, permit_mynetworks, reject_unauth_destination",
+    )
+    found = rehearsed(box, strict, half).findings
+    assert {each.split(": ")[1] for each in found} == {"a stranger at 45.0.2.25"}
+    assert all(each.endswith("an open relay") for each in found)
+
+
+def test_a_kernel_without_overlays(box: Sandbox) -> None:
+    """A copy is mounted in their place; the live files are not written to."""
+    box.write(
+        "/usr/local/sbin/mount",
+        '#!/bin/sh\ncase $* in *overlays) exit 32 ;; esac\nPATH=/usr/bin:/bin\nexec mount "$@"\n',
+        0o755,
+    )
+    before = box.sh("find /etc -type f -exec sha256sum {} + | sort")
+    try:
+        assert rehearsed(box, service("2525")) == Rehearsal(notes=label(box))
+        broken = service("2526", options=(("smtpd_etrn_restrictions", "reject_bar"),))
+        assert "2526/inet: ETRN: " in " ".join(rehearsed(box, broken).findings)
+    finally:
+        box.sh("rm /usr/local/sbin/mount")
+    assert box.sh("find /etc -type f -exec sha256sum {} + | sort") == before
+
+
 @pytest.mark.parametrize("victim", ["shell", "perl", "timeout"])
 def test_it_goes_away_with_whoever_is_killed(box: Sandbox, victim: str) -> None:
     """No process stays, and no file of a copy."""
