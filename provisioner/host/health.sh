@@ -72,8 +72,9 @@ exit 1' "$at" "$@" 2>/dev/null 9>&-
 }
 
 # check_listener NAME PORT KIND SECONDS: KIND is plain, starttls, tls, proxied (the PROXY protocol
-# first) or open (listens, no more); a conversation may take so long, and the handshake again. Most
-# listen on every address: where nobody does on the loopback, the kernel tells.
+# first) or open (listens, no more); a conversation may take so long, and the handshake again. NAME
+# is as in master.cf, and may have an address. Most have none, and listen on all: where nobody does
+# on the loopback, the kernel tells.
 check_listener() {
   port=$2
   case $port in
@@ -81,6 +82,15 @@ check_listener() {
       port=$(getent services "$port/tcp" | sed 's/.* \([0-9]*\)\/tcp.*/\1/;q')
       [ -n "$port" ] || return 1 ;;
   esac
+  case $1 in
+    \[*\]:*) address=${1#\[} address=${address%%\]*} ;;
+    *:*) address=${1%%:*} ;;
+    *) address= ;;
+  esac
+  if [ -n "$address" ] && can_talk "$3"; then
+    talk "$3" "$4"
+    return
+  fi
   address=127.0.0.1
   can_talk "$3" && talk "$3" "$4" && return 0
   reach "$port" || return 1

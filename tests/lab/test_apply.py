@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+import time
 from typing import TYPE_CHECKING
 
+from roles_support import logged
 from support import (
     POLICY,
     Site,
@@ -144,6 +146,36 @@ def test_submission_as_mail_programs_meet_it(lab: Lab, host: Host, tmp_path: Pat
         wrapped.ehlo("laptop")
         assert wrapped.has_extn("auth")
         assert not wrapped.has_extn("starttls")
+
+
+def test_listeners_are_asked_at_their_own_address(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Two share a port; one that nobody finds at the loopback is found by its port."""
+    where = {"here": "127.0.0.2:2525", "outside": f"{host.address}:2525"}
+    services = {
+        f"{address}/inet": {
+            "private": "n",
+            "command": "smtpd",
+            "options": {"syslog_name": f"postfix/{name}"},
+        }
+        for name, address in where.items()
+    }
+    site = Site(lab, tmp_path, host)
+    site.say({"postfix": {"services": services}})
+    site.apply()
+    for name in where:
+        assert logged(lab, host, f"postfix/{name}/smtpd"), name
+
+    # Not on the loopback any more: it is found by its port, before the change and after it.
+    only = {"inet_interfaces": str(host.address)}
+    site.say({"postfix": {"parameters": only, "services": services}})
+    site.apply()
+    connections = "grep -c 'postfix/smtpd.*: connect from' /var/log/mail.log"
+    before = int(lab.exec(host, connections).stdout)
+    parameters = {**only, "smtpd_banner": "$myhostname once more"}
+    site.say({"postfix": {"parameters": parameters, "services": services}})
+    site.apply()
+    time.sleep(0.5)  # what was logged last is on its way
+    assert int(lab.exec(host, connections).stdout) == before + 2
 
 
 def test_only_what_changed_is_restarted(lab: Lab, host: Host, tmp_path: Path) -> None:
