@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provisioner.cli.options import Common
+
 if TYPE_CHECKING:
     from report import Size
 
 #: Steps of an apply that a script by hand does not have, as its own events name them.
 SAFETY = ("rehearse", "guard", "connect")
-
-#: How many hosts are worked on at once, unless --forks says otherwise.
-FORKS = 32
 
 #: How many times as long others take at least, with nothing to change.
 FASTER = {"pyinfra": 3.0, "mitogen": 12.0, "ansible": 60.0}
@@ -76,7 +75,7 @@ def _first_apply(size: Size) -> Iterator[Goal]:
     if bare := _wall(size, "ssh", "first apply"):
         text = f"{about}, without these three, against parallel OpenSSH"
         # With more hosts than forks, a run lasts as long as several hosts one after the other.
-        in_turn = max(1.0, size.hosts / FORKS)
+        in_turn = max(1.0, size.hosts / Common.forks)
         yield Goal(text, (own - safety * in_turn) / bare, 1.2, "x")
     if theirs := _wall(size, "ansible-tuned", "first apply"):
         text = f"{about}, {size.titles['ansible-tuned']} takes"

@@ -32,7 +32,9 @@ def plan(inventory: Path, code: Status) -> tuple[float, int]:
     with space.logins() as logins:
         started = time.perf_counter()
         work = jobs.planning(space.desired)
-        done = pool.run("plan", space.targets, logins, work, forks=32, listener=lambda _: None)
+        done = pool.run(
+            "plan", space.targets, logins, work, forks=Common.forks, listener=lambda _: None
+        )
         seconds = time.perf_counter() - started
     wrong = [each for each in done if each.status is not code]
     if wrong:

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from goals import FORKS
 from tools import BENCH, WORKS, Tool, Toolbox, environment, shown
 
 from provisioner.cli import workspace
@@ -219,7 +218,7 @@ class Rounds:
 
         with space.logins() as logins:
             owner = workspace.new_owner("apply")
-            run = partial(pool.run, forks=FORKS, listener=listen)
+            run = partial(pool.run, forks=options.forks, listener=listen)
             work = jobs.planning(space.desired, apply_as=owner.line if apply else None)
             outcomes = run("plan", space.targets, logins, work)
             if apply:

@@ -82,19 +82,19 @@ check_listener() {
       port=$(getent services "$port/tcp" | sed 's/.* \([0-9]*\)\/tcp.*/\1/;q')
       [ -n "$port" ] || return 1 ;;
   esac
+  can_talk "$3" || {
+    reach "$port"
+    return
+  }
   case $1 in
     \[*\]:*) address=${1#\[} address=${address%%\]*} ;;
     *:*) address=${1%%:*} ;;
-    *) address= ;;
+    *)
+      address=127.0.0.1
+      talk "$3" "$4" && return 0
+      reach "$port" && [ "$address" != 127.0.0.1 ] || return 1 ;;
   esac
-  if [ -n "$address" ] && can_talk "$3"; then
-    talk "$3" "$4"
-    return
-  fi
-  address=127.0.0.1
-  can_talk "$3" && talk "$3" "$4" && return 0
-  reach "$port" || return 1
-  ! can_talk "$3" || { [ "$address" != 127.0.0.1 ] && talk "$3" "$4"; }
+  talk "$3" "$4"
 }
 
 # can_talk KIND: or all that can be seen is that somebody listens.

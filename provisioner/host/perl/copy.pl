@@ -15,8 +15,7 @@ sub copy_files {
     for (@changes) {
         my ($staged, $target) = @$_;
         if ($staged ne '-') { put_in_place($staged, "$root$target") }
-        elsif (-d "$root$target" && !-l "$root$target") { rmdir "$root$target" }
-        else { unlink "$root$target" }
+        else { take_away("$root$target") }
     }
     live_settings($proof, '-c', $config);
     spew("$proof/scene", slurp($scene));

@@ -6,7 +6,7 @@ sub cover_files {
     my @changes = changes($scene);
     # (The size is a bound, not a claim: smtpd takes no mail where it sees no room for it.)
     system(qw(mount -t tmpfs -o), 'mode=0755,size=64g', 'tmpfs', $proof) == 0 or die "mounting is refused\n";
-    spew("$proof/scene", join '', map { "$_->[0]\n$_->[1]\n" } @changes);
+    spew("$proof/scene", slurp($scene));
     live_settings($proof);
     # Behind a symbolic link a file stands elsewhere, and no live one may be written.
     my @of_config = map { Cwd::abs_path($_) // () } glob "$config/*.cf";
@@ -14,7 +14,7 @@ sub cover_files {
     my %done;
     for (grep { !$done{ $_->[1] }++ } @changes) {
         my ($staged, $target) = @$_;
-        if ($staged eq '-') { -d $target && !-l $target ? rmdir $target : unlink $target }
+        if ($staged eq '-') { take_away($target) }
         elsif (!rename $staged, $target) { put_in_place($staged, $target) }
     }
 }
@@ -27,6 +27,8 @@ sub changes {
     while (my ($staged, $target) = splice @lines, 0, 2) { push @changes, [ $staged, $target ] }
     return @changes;
 }
+
+sub take_away { my ($path) = @_; -d $path && !-l $path ? rmdir $path : unlink $path }
 
 # The outer directories before those inside of them, which they show as well.
 sub cover {

@@ -74,14 +74,14 @@ sub start_program {
 
 sub wait_for { waitpid $_, 0 for @_ }
 
-# A handle to what a program says on standard output, or on standard error if `$said` is that.
+# A handle to what a program says on standard output, or of its `complaints`.
 sub reader_of {
     my ($said, @command) = @_;
     my $pid = open my $reader, '-|';
     defined $pid or die "fork: $!\n";
     return $reader if $pid;
-    open STDERR, $said eq 'output' ? '>' : '>&', $said eq 'output' ? '/dev/null' : \*STDOUT;
-    open STDOUT, '>', '/dev/null' if $said ne 'output';
+    if ($said eq 'output') { open STDERR, '>', '/dev/null' }
+    else { open STDERR, '>&', \*STDOUT; open STDOUT, '>', '/dev/null' }
     exec { $command[0] } @command or exit 127;
 }
 
